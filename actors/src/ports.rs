@@ -1,0 +1,225 @@
+//! What the actors need of the world, as traits. The node gives them MySQL, mmap and TCP; the
+//! simulation gives them models.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use weft_core::catalog::{CatalogEntry, CatalogId, TableVersion, UniqueKey};
+use weft_core::gtid::GtidPosition;
+use weft_core::link::message::{FromClient, FromServer, Hello};
+use weft_core::mark::{Epoch, Mark};
+use weft_core::scn::Scn;
+use weft_core::sink::step::{LogPosition, Outcome, Step};
+use weft_core::tables::TableName;
+use weft_core::time::Micros;
+use weft_core::transaction::Transaction;
+
+/// Reads and serves the time.
+pub trait Clock: Send + Sync {
+    /// Wall-clock time.
+    fn now(&self) -> Micros;
+}
+
+/// A source instance.
+pub trait Source: Send + Sync {
+    /// Who answers behind the address now, and how far its binlog has come.
+    fn identify(&self) -> BoxFuture<'_, Result<SourceIdentity, SourceError>>;
+    /// Opens the binlog dump. Events come in canonical form, checksums verified.
+    fn stream(&self, from: StreamFrom) -> BoxFuture<'_, Result<Box<dyn EventStream>, SourceError>>;
+    /// What the server says of a table now; None if it is not there (any more).
+    fn describe<'a>(&'a self, table: &'a TableName)
+    -> BoxFuture<'a, Result<Option<TableFacts>, SourceError>>;
+    /// Creates Weft's schema where it is missing, and reads or (first time) writes where the
+    /// instance's captured history begins.
+    fn install(&self) -> BoxFuture<'_, Result<CaptureStart, SourceError>>;
+    /// Position after which the channel begins: what was stored before, or `now`, which is stored.
+    fn channel_start<'a>(&'a self, channel: &'a str, now: Scn) -> BoxFuture<'a, Result<Scn, SourceError>>;
+    /// Writes the instance's heartbeat row.
+    fn heartbeat(&self, now: Micros) -> BoxFuture<'_, Result<(), SourceError>>;
+}
+
+/// Who answers behind an instance's address.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceIdentity {
+    pub server_id: u32,
+    /// As `SELECT VERSION()` says it.
+    pub version: String,
+    /// `gtid_binlog_pos`.
+    pub gtid: GtidPosition,
+    /// Name of the binlog file being written, and the position in it.
+    pub file: String,
+    pub position: u64,
+}
+
+/// Where the captured history of an instance begins; kept in the instance itself, so that a node
+/// that lost its data directory can read the same history again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaptureStart {
+    /// SCN epoch of the history's first server.
+    pub epoch: u32,
+    pub server_id: u32,
+    pub file: String,
+    pub position: u64,
+    pub gtid: GtidPosition,
+    /// It was written just now: the instance had no history with Weft.
+    pub new: bool,
+}
+
+/// Where a binlog dump begins.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StreamFrom {
+    /// At a position, which must be the end of a transaction or of a file's head (4).
+    Position { file: String, position: u64 },
+    /// After these GTIDs.
+    Gtid(GtidPosition),
+}
+
+/// A binlog dump. Dropping it closes the connection.
+pub trait EventStream: Send {
+    /// The next events that are there: at least one, waiting if need be, and as many more as came
+    /// with it, up to some hundred. Each is header and body without checksum.
+    fn next(&mut self) -> BoxFuture<'_, Result<Vec<Vec<u8>>, SourceError>>;
+}
+
+/// Why a source could not serve.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SourceError {
+    /// Connection refused, lost, timed out: try again, for ever.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The binlog at our position is gone (error 1236 and its kin).
+    #[error("{0}")]
+    Purged(String),
+    /// Rights, settings, an event with a wrong checksum: a person must see to it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What the server says of a table: see [`weft_core::catalog::Column`] for the fields.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableFacts {
+    pub columns: Vec<ColumnFacts>,
+    /// Indexes into `columns`, in key order.
+    pub primary_key: Vec<u16>,
+    pub unique_keys: Vec<UniqueKey>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnFacts {
+    pub name: String,
+    pub column_type: String,
+    /// Collation id; 63 for binary strings, 0 if not a character column.
+    pub collation: u16,
+    pub nullable: bool,
+    pub default: Option<String>,
+    pub generated: bool,
+}
+
+/// The event buffer of one instance on this node. Append and read do not wait for disks; they run
+/// inside handlers.
+pub trait EventBuffer: Send + Sync {
+    /// Appends a frame.
+    ///
+    /// # Errors
+    /// An SCN that does not rise is refused; so is a frame that cannot be stored (disk full).
+    fn append(&self, transaction: &Transaction) -> Result<(), BufferError>;
+    /// Adds a catalog entry; its id is the next free one.
+    fn add_catalog(&self, entry: CatalogEntry) -> Result<(), BufferError>;
+    /// All catalog entries, in the order of their ids.
+    fn catalog(&self) -> Vec<Arc<CatalogEntry>>;
+    fn catalog_entry(&self, id: CatalogId) -> Option<Arc<CatalogEntry>>;
+    /// The newest version of the table.
+    fn newest_table(&self, name: &TableName) -> Option<(CatalogId, Arc<TableVersion>)>;
+    /// SCN of the newest whole transaction; None while empty.
+    fn newest(&self) -> Option<Scn>;
+    /// Readers that start at or after this SCN are served from here; None while empty.
+    fn oldest(&self) -> Option<Scn>;
+    /// Bytes and whole transactions held.
+    fn size(&self) -> (u64, u64);
+    /// A reader of the frames after `after` (exclusive). Sees frames appended later.
+    fn reader(&self, after: Scn) -> Result<Box<dyn FrameReader>, BufferError>;
+    /// Makes everything appended so far survive a crash of the machine.
+    fn sync(&self) -> Result<(), BufferError>;
+}
+
+/// Reads frames in SCN order. Parts of a large transaction are seen only once its last part is in.
+pub trait FrameReader: Send {
+    /// The next frame's bytes; None if there is no newer one now.
+    fn next(&mut self) -> Result<Option<FrameRef>, BufferError>;
+}
+
+/// A frame in the mapped buffer or copied from it; decode with `weft_core::buffer::frame`.
+pub type FrameRef = bytes::Bytes;
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum BufferError {
+    #[error("SCN {new} does not rise above {newest}")]
+    NotRising { new: Scn, newest: Scn },
+    #[error("{after} is older than the buffer, which begins at {oldest}")]
+    TooOld { after: Scn, oldest: Scn },
+    #[error("cannot write the event buffer at {path}: {cause}; free space there, capture goes on by itself")]
+    Write { path: String, cause: String },
+    #[error("the event buffer at {path} is damaged: {cause}")]
+    Damaged { path: String, cause: String },
+}
+
+/// A target instance, for one direction of one channel.
+pub trait Target: Send + Sync {
+    /// Takes the channel over: shuts out the old owner, raises the epoch in every mark row (creating
+    /// the rows where there are none, with `start` as watermark), and only then reads them.
+    fn recover(&self, shards: u16, start: Option<Scn>) -> BoxFuture<'_, Result<Recovered, TargetError>>;
+    /// Opens the session of a shard, under the epoch that `recover` gave.
+    fn session(&self, shard: u16, epoch: Epoch) -> BoxFuture<'_, Result<Box<dyn Session>, TargetError>>;
+    /// Whether another owner's sessions are alive at the target.
+    fn owned_by_other(&self) -> BoxFuture<'_, Result<bool, TargetError>>;
+}
+
+/// What a recovery found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recovered {
+    pub epoch: Epoch,
+    /// The marks of the channel's shards; empty bodies on a first start. None: no mark rows are
+    /// there and no `start` was given.
+    pub marks: Option<Vec<(u16, Mark)>>,
+    /// Where the target's binlog was after the epoch was raised.
+    pub position: LogPosition,
+}
+
+/// A shard's connection to the target. After `ConnectionLost` it is dropped.
+pub trait Session: Send {
+    /// Carries out one step. `Done`, `Retry`, `Stop` and `AwaitLedger` are not for it.
+    fn run(&mut self, step: Step) -> BoxFuture<'_, Outcome>;
+}
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum TargetError {
+    #[error("{0}")]
+    Unreachable(String),
+    #[error("{0}")]
+    Refused(String),
+    /// Another owner raised the epoch above ours.
+    #[error("{0}")]
+    Fenced(String),
+}
+
+/// Connects to other nodes.
+pub trait Peers: Send + Sync {
+    /// Connects and says hello; the answer is the first message received.
+    fn connect(&self, address: String, hello: Hello)
+    -> BoxFuture<'_, Result<Box<dyn PeerStream>, PeerError>>;
+}
+
+/// One connection of the peer link, from the connecting side.
+pub trait PeerStream: Send {
+    /// The next message. Cancel-safe.
+    fn receive(&mut self) -> BoxFuture<'_, Result<FromServer, PeerError>>;
+    fn send(&mut self, message: FromClient) -> BoxFuture<'_, Result<(), PeerError>>;
+}
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PeerError {
+    #[error("{0}")]
+    Unreachable(String),
+    #[error("{0}")]
+    Refused(String),
+}

@@ -1,0 +1,3 @@
+//! The binlog stage: events as the server wrote them, decoded without copying, and the transactions they form.
+
+pub mod value;

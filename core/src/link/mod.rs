@@ -1,0 +1,3 @@
+//! The peer link: what nodes say to each other over TCP, as length-prefixed rkyv messages.
+
+pub mod message;
