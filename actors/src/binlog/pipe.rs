@@ -1,0 +1,288 @@
+//! Events in, stamped transactions out. The same pipe serves the capture and the refill: only where
+//! the transactions go, and whose ledger stamps them, differ.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weft_core::binlog::assembler::{Assembled, Assembler, AssemblerConfig, RawTransaction};
+use weft_core::binlog::format::Format;
+use weft_core::binlog::resume::split_log_name;
+use weft_core::catalog::{CatalogEntry, CatalogId, CatalogItem};
+use weft_core::gtid::GtidPosition;
+use weft_core::instance::InstanceId;
+use weft_core::scn::Scn;
+use weft_core::sink::step::LogPosition;
+use weft_core::stamp::{self, Naming, Scanned};
+use weft_core::tables::TableFilter;
+use weft_core::time::Micros;
+use weft_core::transaction::{Body, Rows, SilentKey, Transaction, TransactionHeader};
+use weft_core::version::Version;
+
+use super::capture::CaptureError;
+use super::ledger::SharedLedger;
+use super::restore::Place;
+use super::shapes::Shapes;
+use crate::ports::{CaptureStore, EventBuffer, Source, Spill, StreamFrom};
+
+/// Where stamped transactions go.
+pub trait Output: Send {
+    fn frame(&mut self, transaction: Transaction) -> impl Future<Output = Result<(), CaptureError>> + Send;
+    /// The transaction's version time is not its commit time.
+    fn bumped(&mut self, scn: Scn, time: Micros) -> impl Future<Output = Result<(), CaptureError>> + Send;
+}
+
+/// What a pipe is made with.
+pub struct PipeArgs {
+    pub source: Arc<dyn Source>,
+    pub buffer: Arc<dyn EventBuffer>,
+    pub store: Arc<dyn CaptureStore>,
+    pub wanted: Vec<TableFilter>,
+    pub origin: InstanceId,
+    pub spill_bytes: usize,
+    /// Set where history is read again: the version times that were not the commit times.
+    pub replayed: Option<HashMap<Scn, Micros>>,
+}
+
+/// The state between events.
+pub struct Pipe {
+    pub(super) args: PipeArgs,
+    assembler: Assembler,
+    pub(super) shapes: Shapes,
+    pub(super) format: Option<(CatalogId, Format)>,
+    pub(super) spill: Option<Box<dyn Spill>>,
+    epoch: u32,
+    log_base: String,
+    position: LogPosition,
+    gtids: GtidPosition,
+}
+
+impl Pipe {
+    pub fn new(args: PipeArgs, place: &Place) -> Pipe {
+        let mut assembler = Assembler::new(AssemblerConfig { spill_bytes: args.spill_bytes });
+        let mut log_base = String::new();
+        if let StreamFrom::Position { file, .. } = &place.from {
+            assembler.place(place.log_index, place.log_pos);
+            log_base = split_log_name(file).map_or_else(String::new, |(base, _)| base.to_owned());
+        }
+        Pipe {
+            shapes: Shapes::new(args.source.clone(), args.buffer.clone(), args.wanted.clone()),
+            args,
+            assembler,
+            format: None,
+            spill: None,
+            epoch: place.epoch,
+            log_base,
+            position: LogPosition { log_index: place.log_index, log_pos: place.log_pos },
+            gtids: place.gtids.clone(),
+        }
+    }
+
+    /// How far the binlog was read, whole transactions only.
+    pub fn position(&self) -> LogPosition {
+        self.position
+    }
+
+    pub fn gtids(&self) -> &GtidPosition {
+        &self.gtids
+    }
+
+    /// Names of binlog files without the number.
+    pub fn log_base(&self) -> &str {
+        &self.log_base
+    }
+
+    /// Takes one canonical event.
+    ///
+    /// # Errors
+    /// The event cannot be understood, or what comes out cannot be stored.
+    pub async fn event<O: Output>(
+        &mut self,
+        event: &[u8],
+        ledger: &SharedLedger,
+        output: &mut O,
+    ) -> Result<(), CaptureError> {
+        let mut assembled = Vec::new();
+        self.assembler.push(event, &mut assembled)?;
+        for one in assembled {
+            match one {
+                Assembled::Moved { log_index, log_pos, .. } => self.position = LogPosition { log_index, log_pos },
+                Assembled::FileName(name) => {
+                    self.log_base = split_log_name(&name).map_or(name.as_str(), |(base, _)| base).to_owned();
+                }
+                Assembled::Format(bytes) => self.take_format(&bytes)?,
+                Assembled::Chunk(chunk) => self.spill()?.push(&chunk.events)?,
+                Assembled::Abandoned { .. } => self.spill = None,
+                Assembled::Transaction(raw) => self.transaction(raw, ledger, output).await?,
+                Assembled::Ddl(raw, ddl) => {
+                    self.note_ddl(&raw, &ddl)?;
+                    let header = self.header(&raw, Body::Ddl(ddl));
+                    output.frame(Transaction { header, raw: Bytes::new() }).await?;
+                    self.passed(&raw, ledger);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn spill(&mut self) -> Result<&mut Box<dyn Spill>, CaptureError> {
+        if self.spill.is_none() {
+            self.spill = Some(self.args.store.spill()?);
+        }
+        Ok(self.spill.as_mut().expect("made above"))
+    }
+
+    fn take_format(&mut self, event: &Bytes) -> Result<(), CaptureError> {
+        let format = Format::parse(event)?;
+        let known = self.args.buffer.catalog().iter().rev().find_map(|entry| match &entry.what {
+            CatalogItem::Format(bytes) if bytes == format.canonical() => Some(entry.id),
+            _ => None,
+        });
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let id = self.shapes.next_id();
+                let what = CatalogItem::Format(format.canonical().to_vec());
+                self.args.buffer.add_catalog(CatalogEntry { id, began: self.scn(self.position), what })?;
+                id
+            }
+        };
+        self.format = Some((id, format));
+        Ok(())
+    }
+
+    fn note_ddl(&mut self, raw: &RawTransaction, ddl: &weft_core::transaction::Ddl) -> Result<(), CaptureError> {
+        self.shapes.forget();
+        let id = self.shapes.next_id();
+        let began = Scn::of_transaction(self.epoch, raw.log_index, raw.log_pos);
+        let what = CatalogItem::Ddl { schema: ddl.schema.clone(), statement: ddl.statement.clone() };
+        Ok(self.args.buffer.add_catalog(CatalogEntry { id, began, what })?)
+    }
+
+    async fn transaction<O: Output>(
+        &mut self,
+        raw: RawTransaction,
+        ledger: &SharedLedger,
+        output: &mut O,
+    ) -> Result<(), CaptureError> {
+        if self.spill.is_some() {
+            self.large(&raw, ledger, output).await?;
+        } else if !raw.events.is_empty() {
+            self.small(&raw, ledger, output).await?;
+        }
+        self.passed(&raw, ledger);
+        Ok(())
+    }
+
+    async fn small<O: Output>(
+        &mut self,
+        raw: &RawTransaction,
+        ledger: &SharedLedger,
+        output: &mut O,
+    ) -> Result<(), CaptureError> {
+        let scn = self.raw_scn(raw);
+        let scanned = self.scan(&raw.events, scn).await?;
+        note_marks(&scanned, ledger);
+        let naming = Naming::of(scanned.marks.iter().map(|seen| &seen.mark));
+        let Scanned { mut rows, raw: bytes, heartbeat, .. } = scanned;
+        let time = self.time_of(scn, raw, ledger, |ledger| stamp::max_known(&rows, &naming, ledger));
+        ledger.write(|ledger| {
+            stamp::stamp_rows(&mut rows, &naming, ledger, Version::new(time.time, self.args.origin));
+            stamp::record_named(&naming, ledger);
+            heartbeat.iter().for_each(|written| ledger.note_heartbeat(*written));
+        });
+        if time.bumped && !rows.rows.is_empty() {
+            output.bumped(scn, time.time).await?;
+        }
+        rows.silent = silent_keys(&naming, &rows);
+        let body = match heartbeat {
+            Some(written) if rows.rows.is_empty() => Body::Heartbeat { written },
+            _ if rows.rows.is_empty() && rows.silent.is_empty() => return Ok(()),
+            _ => Body::Rows(rows),
+        };
+        output.frame(Transaction { header: self.header(raw, body), raw: bytes }).await
+    }
+
+    /// The time of the transaction's local rows: as it was, where history is read again.
+    pub(super) fn time_of(
+        &self,
+        scn: Scn,
+        raw: &RawTransaction,
+        ledger: &SharedLedger,
+        max_known: impl FnOnce(&weft_core::ledger::Ledger) -> Option<Micros>,
+    ) -> stamp::StampTime {
+        match &self.args.replayed {
+            Some(times) => {
+                let time = times.get(&scn).copied().unwrap_or(raw.commit_time);
+                stamp::StampTime { time, bumped: false, jump_us: 0 }
+            }
+            None => {
+                let ledger = ledger.read();
+                let time = stamp::stamp_time(raw.commit_time, max_known(&ledger), &ledger);
+                if time.jump_us > 0 {
+                    tracing::warn!(%scn, jump_us = time.jump_us, "a commit time far ahead of the heartbeats was cut");
+                    metrics::counter!("weft_binlog_time_jumps_total").increment(1);
+                }
+                time
+            }
+        }
+    }
+
+    /// Learns the shapes and scans.
+    pub(super) async fn scan(&mut self, events: &Bytes, scn: Scn) -> Result<Scanned, CaptureError> {
+        let Some((_, format)) = &self.format else {
+            return Err(CaptureError::Stopped("rows came before the format description event".into()));
+        };
+        self.shapes.learn(events, format, scn).await?;
+        let shapes = &self.shapes;
+        Ok(stamp::scan(events, format, &|map| shapes.resolve(map))?)
+    }
+
+    pub(super) fn header(&self, raw: &RawTransaction, body: Body) -> TransactionHeader {
+        TransactionHeader {
+            scn: self.raw_scn(raw),
+            server_id: raw.server_id,
+            gtid: raw.gtid,
+            commit_time: raw.commit_time,
+            format: self.format.as_ref().map_or(CatalogId(0), |(id, _)| *id),
+            body,
+        }
+    }
+
+    pub(super) fn raw_scn(&self, raw: &RawTransaction) -> Scn {
+        Scn::of_transaction(self.epoch, raw.log_index, raw.log_pos)
+    }
+
+    fn scn(&self, position: LogPosition) -> Scn {
+        Scn::of_transaction(self.epoch, position.log_index, position.log_pos)
+    }
+
+    /// Everything up to the end of this transaction is stored.
+    fn passed(&mut self, raw: &RawTransaction, ledger: &SharedLedger) {
+        self.position = LogPosition { log_index: raw.log_index, log_pos: raw.log_pos };
+        if let Some(gtid) = raw.gtid {
+            self.gtids.advance(gtid);
+        }
+        if self.args.replayed.is_none() {
+            let scn = self.scn(self.position);
+            ledger.write(|ledger| ledger.advance(scn));
+        }
+    }
+}
+
+/// Tells whoever waits for a probe that marks came by.
+pub(super) fn note_marks(scanned: &Scanned, ledger: &SharedLedger) {
+    for seen in &scanned.marks {
+        ledger.mark_seen(&seen.channel, &seen.source, seen.epoch);
+    }
+}
+
+/// Keys that the marks name and that no row of the transaction carries.
+pub(super) fn silent_keys(naming: &Naming, rows: &Rows) -> Vec<SilentKey> {
+    let carried: std::collections::HashSet<_> = rows.rows.iter().map(|row| row.key).collect();
+    naming
+        .all()
+        .filter(|(key, _)| !carried.contains(key))
+        .map(|(key, version)| SilentKey { key, version })
+        .collect()
+}
