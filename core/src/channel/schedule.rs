@@ -11,7 +11,7 @@ use crate::channel::delivery::{Consistency, Delivery, Unit};
 use crate::channel::keys::KeyMap;
 use crate::channel::track::{Tracker, Watermark};
 use crate::channel::window::Group;
-use crate::mark::Run;
+use crate::mark::runs::AppliedSet;
 use crate::scn::Scn;
 use crate::sink::step::Stop;
 use crate::tables::TableFilter;
@@ -48,8 +48,8 @@ pub struct ScheduleConfig {
 #[derive(Debug, Clone)]
 pub struct ScheduleStart {
     pub watermark: Watermark,
-    /// Union of the runs of all shards' marks; what is in them is passed over.
-    pub applied: Vec<Run>,
+    /// What all shards' marks together say is applied; it is passed over.
+    pub applied: AppliedSet,
 }
 
 /// Units for a shard, to be applied in this order.
@@ -75,8 +75,7 @@ pub enum Pushed {
 pub struct Scheduler {
     config: ScheduleConfig,
     tracker: Tracker,
-    /// Rising, not overlapping.
-    recovered: Vec<Run>,
+    recovered: AppliedSet,
     /// SCN of the newest delivery or progress.
     newest: Scn,
     pending: VecDeque<Pending>,
@@ -127,13 +126,10 @@ struct Large {
 
 impl Scheduler {
     pub fn new(config: ScheduleConfig, start: ScheduleStart) -> Scheduler {
-        let mut recovered = start.applied;
-        recovered.retain(|run| run.last.transaction() > start.watermark.scn);
-        recovered.sort_by_key(|run| run.first);
         Scheduler {
             config,
             tracker: Tracker::new(start.watermark),
-            recovered,
+            recovered: start.applied,
             newest: start.watermark.scn,
             pending: VecDeque::new(),
             waiting: VecDeque::new(),

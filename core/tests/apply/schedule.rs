@@ -10,6 +10,7 @@ use weft_core::channel::schedule::{Pushed, ScheduleConfig, ScheduleStart, Schedu
 use weft_core::channel::track::Watermark;
 use weft_core::key::KeyHash;
 use weft_core::mark::Run;
+use weft_core::mark::runs::AppliedSet;
 use weft_core::scn::Scn;
 use weft_core::sink::step::StopKind;
 use weft_core::tables::TableFilter;
@@ -32,6 +33,7 @@ fn config(consistency: Consistency, shards: u16) -> ScheduleConfig {
 
 fn scheduler(config: ScheduleConfig, applied: Vec<Run>) -> Scheduler {
     let watermark = Watermark { scn: scn(0), time: Micros::ZERO };
+    let applied = AppliedSet::new(watermark.scn, applied);
     Scheduler::new(config, ScheduleStart { watermark, applied })
 }
 

@@ -30,12 +30,7 @@ impl Handout {
 impl Scheduler {
     /// Whether the unit was applied in an earlier life of the channel.
     pub(super) fn was_applied(&self, scn: Scn) -> bool {
-        let covers = |scn: Scn| {
-            let after = self.recovered.partition_point(|run| run.first <= scn);
-            after > 0 && self.recovered[after - 1].last >= scn
-        };
-        // Rows are covered by a whole transaction too: `consistency` may have been another then.
-        covers(scn) || covers(scn.transaction())
+        self.recovered.contains(scn)
     }
 
     pub(super) fn pass(&mut self, scn: Scn, time: Micros, bytes: u64) {
