@@ -20,6 +20,9 @@ use mysql_async::binlog::events::Event;
 pub(super) const HEADER_BYTES: usize = 19;
 /// Type of a format description event.
 const FORMAT_DESCRIPTION: u8 = 15;
+/// What a dump says of a file before any of the file's events: rotation, format description, binlog
+/// checkpoint, GTID list.
+const HEAD: [u8; 4] = [4, FORMAT_DESCRIPTION, 161, 163];
 /// Header flag: the file was not closed yet when the event was read.
 const IN_USE: u16 = 0x0001;
 const CHECKSUM_OFF: u8 = 0;
@@ -73,6 +76,11 @@ impl<'a> Parts<'a> {
             algorithm,
             checksum: event.checksum(),
         }
+    }
+
+    /// Whether it tells where the dump is, and not what happened.
+    pub(super) fn is_head(&self) -> bool {
+        HEAD.contains(&self.kind)
     }
 
     /// The event in canonical form, its checksum verified where it has one.

@@ -26,8 +26,9 @@ pub(super) use replica::{ReplicaId, ReplicaIds};
 const HEARTBEAT_PERIOD: Duration = Duration::from_millis(500);
 /// Silence after which the server, or the way to it, is taken for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// A dump of an old position has to be found first: by GTID, the server reads files for it.
-const FIRST_EVENT_MAX: Duration = Duration::from_secs(60);
+/// The same until the server has reached the position: by GTID it reads a whole file for it, and
+/// says nothing meanwhile.
+const SEEK_MAX: Duration = Duration::from_secs(120);
 /// A batch ends after so many events or bytes.
 const BATCH_EVENTS_MAX: usize = 500;
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -41,6 +42,8 @@ pub(super) struct Dump {
     first: Option<Vec<u8>>,
     /// Returned by every call after the one that met it.
     failure: Option<SourceError>,
+    /// The server has reached the position.
+    reached: bool,
     address: String,
     _id: ReplicaId,
 }
@@ -64,8 +67,9 @@ pub(super) async fn open(
         Ok(result) => result.map_err(|error| broken(&address, &error))?,
         Err(_) => return Err(silent(&address, SILENCE_MAX)),
     };
-    let mut dump = Dump { stream: Some(stream), first: None, failure: None, address, _id: id };
-    dump.first = Some(dump.wait(FIRST_EVENT_MAX).await?);
+    let mut dump =
+        Dump { stream: Some(stream), first: None, failure: None, reached: false, address, _id: id };
+    dump.first = Some(dump.wait().await?);
     Ok(Box::new(dump))
 }
 
@@ -99,8 +103,9 @@ async fn set_up(conn: &mut Conn, from: &StreamFrom) -> Result<(String, u32), mys
 }
 
 impl Dump {
-    /// The next event, awaited at most `limit`.
-    async fn wait(&mut self, limit: Duration) -> Result<Vec<u8>, SourceError> {
+    /// The next event, awaited only as long as a living server is silent.
+    async fn wait(&mut self) -> Result<Vec<u8>, SourceError> {
+        let limit = if self.reached { SILENCE_MAX } else { SEEK_MAX };
         match tokio::time::timeout(limit, self.event()).await {
             Ok(result) => result,
             Err(_) => Err(silent(&self.address, limit)),
@@ -126,6 +131,7 @@ impl Dump {
             None => return Err(unframed(&self.address, "its length is not what it says")),
         };
         let parts = Parts::of(&event);
+        self.reached |= !parts.is_head();
         parts.canonical().map_err(|error| {
             let what = format!("event of type {} that ends at {}: {error}", parts.kind, parts.log_pos);
             unframed(&self.address, &what)
@@ -138,7 +144,7 @@ impl Dump {
         }
         let first = match self.first.take() {
             Some(first) => Ok(first),
-            None => self.wait(SILENCE_MAX).await,
+            None => self.wait().await,
         };
         let first = first.inspect_err(|error| self.fail(error.clone()))?;
         // From here on nothing waits: a caller that drops this future loses no event.
