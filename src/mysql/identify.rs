@@ -51,7 +51,7 @@ async fn ask(conn: &mut Conn) -> Result<Answer, mysql_async::Error> {
 }
 
 /// The file being written and the position in it; None while the binlog is off.
-pub(super) async fn binlog_position(conn: &mut Conn) -> Result<Option<(String, u64)>, mysql_async::Error> {
+async fn binlog_position(conn: &mut Conn) -> Result<Option<(String, u64)>, mysql_async::Error> {
     let row: Option<Row> = conn.query_first("SHOW MASTER STATUS").await?;
     Ok(row.and_then(|row| Some((row.get(0)?, row.get(1)?))))
 }
@@ -59,4 +59,25 @@ pub(super) async fn binlog_position(conn: &mut Conn) -> Result<Option<(String, u
 /// A GTID position that the server printed.
 pub(super) fn parse_gtid(address: &str, text: &str) -> Result<GtidPosition, SourceError> {
     text.parse().map_err(|error| SourceError::Refused(format!("GTID position of {address}: {error}")))
+}
+
+/// File, position and the GTID position that is exactly there.
+pub async fn consistent_position(
+    conn: &mut Conn,
+) -> Result<Option<(String, u64, String)>, mysql_async::Error> {
+    const GTID: &str = "SELECT @@GLOBAL.gtid_binlog_pos";
+    const TRIES: usize = 10;
+    for _ in 0..TRIES {
+        let before: Option<String> = conn.query_first(GTID).await?;
+        let Some((file, position)) = binlog_position(conn).await? else { return Ok(None) };
+        let after: Option<String> = conn.query_first(GTID).await?;
+        if before == after {
+            return Ok(Some((file, position, after.unwrap_or_default())));
+        }
+    }
+    // Something commits all the time: the server reads the file up to the position instead.
+    let Some((file, position)) = binlog_position(conn).await? else { return Ok(None) };
+    let gtid: Option<Option<String>> =
+        conn.exec_first("SELECT BINLOG_GTID_POS(?, ?)", (&file, position)).await?;
+    Ok(Some((file, position, gtid.flatten().unwrap_or_default())))
 }
