@@ -21,6 +21,8 @@ pub mod puller;
 pub mod serve_pull;
 pub mod server;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 
 /// The client says something at least this often.
 pub const KEEPALIVE: Duration = Duration::from_secs(2);
