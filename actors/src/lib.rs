@@ -1,4 +1,8 @@
 //! The stages as supervised actors. They decide nothing about rows, versions or SCNs: that is
 //! `weft-core`'s; they talk to the world only through [`ports`].
 
+pub mod link;
+pub mod metrics;
 pub mod ports;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -2,6 +2,7 @@
 //!
 //! A connection serves one purpose, named in its first message. All messages are archived with rkyv
 //! behind a `u32` little-endian length (of the archive alone, at most [`MESSAGE_BYTES_MAX`]).
+//! [`codec`](super::codec) has the layout.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
