@@ -1,4 +1,6 @@
-//! The real world of a node: MySQL, mmap, TCP, configuration and the command line. One line a room.
+//! The node program: everything that touches the world. The rooms are the real ports behind
+//! `weft_actors::ports`, and what a person meets: commands, configuration, admin HTTP.
 
 pub mod mysql;
+pub mod peer;
 pub mod uninstall;

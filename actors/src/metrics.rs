@@ -1,7 +1,8 @@
 //! Every metric there is, each declared and described in one expression.
 //!
 //! Names are `weft_<stage>_<noun>_<unit>[_total]` in base units. Labels come from closed sets (names
-//! out of the configuration, enums), never from rows, GTIDs or error texts.
+//! out of the configuration, enums), never from rows, GTIDs or error texts. `database` is an instance's
+//! full name: Prometheus has a label `instance` of its own.
 
 use ::metrics::{Counter, Gauge, Histogram, Label};
 
@@ -74,10 +75,6 @@ pub fn by_name(name: &str) -> Option<&'static Metric> {
     ALL.iter().copied().find(|metric| metric.name == name)
 }
 
-/// Upper bounds of the buckets of every histogram, in seconds.
-pub const BUCKETS_SECONDS: &[f64] =
-    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-
 macro_rules! declare {
     ($($id:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
         $(
@@ -91,39 +88,39 @@ macro_rules! declare {
 }
 
 declare! {
-    BINLOG_EVENTS = Counter "weft_binlog_events_total" ["instance"]
+    BINLOG_EVENTS = Counter "weft_binlog_events_total" ["database"]
         "Binlog events read from the instance.";
-    BINLOG_BYTES = Counter "weft_binlog_read_bytes_total" ["instance"]
+    BINLOG_BYTES = Counter "weft_binlog_read_bytes_total" ["database"]
         "Bytes of binlog events read from the instance.";
-    BINLOG_TRANSACTIONS = Counter "weft_binlog_transactions_total" ["instance"]
+    BINLOG_TRANSACTIONS = Counter "weft_binlog_transactions_total" ["database"]
         "Transactions captured from the binlog, heartbeats included.";
-    BINLOG_ROWS = Counter "weft_binlog_rows_total" ["instance", "kind"]
+    BINLOG_ROWS = Counter "weft_binlog_rows_total" ["database", "kind"]
         "Row changes captured, by kind: insert, update, delete, evict.";
-    BINLOG_DISCARDED = Counter "weft_binlog_discarded_events_total" ["instance", "reason"]
+    BINLOG_DISCARDED = Counter "weft_binlog_discarded_events_total" ["database", "reason"]
         "Binlog events that carry nothing for Weft, by reason.";
-    BINLOG_RECONNECTS = Counter "weft_binlog_reconnects_total" ["instance"]
+    BINLOG_RECONNECTS = Counter "weft_binlog_reconnects_total" ["database"]
         "Times that the binlog dump was opened again.";
-    BINLOG_LAG = Gauge "weft_binlog_lag_seconds" ["instance"]
+    BINLOG_LAG = Gauge "weft_binlog_lag_seconds" ["database"]
         "Now less the time of the newest change read from the instance.";
-    BINLOG_CLOCK_SKEW = Gauge "weft_binlog_clock_skew_seconds" ["instance"]
+    BINLOG_CLOCK_SKEW = Gauge "weft_binlog_clock_skew_seconds" ["database"]
         "The instance's clock less this node's, measured by heartbeats.";
-    STAMP_BUMPS = Counter "weft_stamp_bumps_total" ["instance"]
+    STAMP_BUMPS = Counter "weft_stamp_bumps_total" ["database"]
         "Transactions stamped later than their commit time, to rise above a version known before.";
-    STAMP_AHEAD = Gauge "weft_stamp_ahead_seconds" ["instance"]
+    STAMP_AHEAD = Gauge "weft_stamp_ahead_seconds" ["database"]
         "How far the newest stamp is ahead of the last heartbeat in the same binlog; 0 if it is not.";
-    LEDGER_KEYS = Gauge "weft_ledger_keys" ["instance"]
+    LEDGER_KEYS = Gauge "weft_ledger_keys" ["database"]
         "Row keys whose newest version the ledger knows.";
-    LEDGER_HORIZON = Gauge "weft_ledger_horizon_timestamp_seconds" ["instance"]
+    LEDGER_HORIZON = Gauge "weft_ledger_horizon_timestamp_seconds" ["database"]
         "Changes older than this time (since the Unix epoch) cannot be decided any more.";
-    BUFFER_BYTES = Gauge "weft_buffer_held_bytes" ["instance"]
+    BUFFER_BYTES = Gauge "weft_buffer_held_bytes" ["database"]
         "Bytes that the event buffer holds.";
-    BUFFER_LIMIT = Gauge "weft_buffer_limit_bytes" ["instance"]
+    BUFFER_LIMIT = Gauge "weft_buffer_limit_bytes" ["database"]
         "Bytes that the event buffer may hold.";
-    BUFFER_TRANSACTIONS = Gauge "weft_buffer_transactions" ["instance"]
+    BUFFER_TRANSACTIONS = Gauge "weft_buffer_transactions" ["database"]
         "Transactions that the event buffer holds.";
-    BUFFER_OLDEST_AGE = Gauge "weft_buffer_oldest_age_seconds" ["instance"]
+    BUFFER_OLDEST_AGE = Gauge "weft_buffer_oldest_age_seconds" ["database"]
         "Age of the oldest transaction in the event buffer.";
-    BUFFER_WRITE_FAILURES = Counter "weft_buffer_write_failures_total" ["instance"]
+    BUFFER_WRITE_FAILURES = Counter "weft_buffer_write_failures_total" ["database"]
         "Appends that failed, for example on a full disk; capture waits meanwhile.";
     LINK_FRAMES_SENT = Counter "weft_link_sent_frames_total" ["channel"]
         "Frames sent to pulling nodes.";

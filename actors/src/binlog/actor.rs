@@ -10,6 +10,7 @@ use weft_core::gtid::GtidPosition;
 use weft_core::instance::InstanceId;
 use weft_core::scn::Scn;
 use weft_core::tables::TableFilter;
+use weft_core::time::Micros;
 
 use super::capture::{self, CaptureError};
 use super::checkpoint::Checkpoints;
@@ -17,6 +18,7 @@ use super::ledger::SharedLedger;
 use super::status::SourceStatus;
 use super::{heartbeat, restore};
 use crate::channel::status::Board;
+use crate::metrics;
 use crate::ports::{CaptureStore, Clock, EventBuffer, Source};
 
 /// How long to wait before capture is tried again, at first and at most.
@@ -49,6 +51,8 @@ pub struct ReplicatorArgs {
     /// None: no heartbeats.
     pub heartbeat: Option<Duration>,
     pub conflict_window: Duration,
+    /// Source time up to which every inbound channel has applied: younger entries stay.
+    pub inbound_time: Arc<dyn Fn() -> Micros + Send + Sync>,
     pub checkpoint_interval: Duration,
     /// An open transaction larger than this goes to disk, in bytes.
     pub spill_bytes: usize,
@@ -135,7 +139,7 @@ impl ReplicatorState {
     fn ended(&mut self, myself: &ActorRef<ReplicatorMessage>, error: &CaptureError, got_on: bool) {
         self.retry = if got_on { RETRY_FIRST } else { (self.retry * 2).min(RETRY_MAX) };
         tracing::warn!(instance = self.args.instance, %error, "capture ended; it is tried again");
-        metrics::counter!("weft_binlog_reconnects_total", "instance" => self.args.instance.clone()).increment(1);
+        metrics::BINLOG_RECONNECTS.counter(&[("instance", &self.args.instance)]).increment(1);
         self.args.board.update(|status| {
             status.running = false;
             status.reason = Some(error.to_string());

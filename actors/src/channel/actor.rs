@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use weft_core::channel::schedule::ScheduleConfig;
 use weft_core::ledger::Ledger;
@@ -11,12 +10,13 @@ use weft_core::scn::Scn;
 use weft_core::sink::apply::ApplyConfig;
 use weft_core::sink::step::{Stop, StopKind};
 
+use super::metrics::DirectionMetrics;
 use super::message::{ChannelMessage, Command, Incarnation};
 use super::recovery::{self, Ready, RecoveryContext, RecoveryError};
 use super::run::{Applied, Run};
 use super::status::{Board, DirectionStatus, Phase};
 use crate::binlog::ledger::SharedLedger;
-use crate::link::puller::{Pull, Pulled};
+use crate::link::puller::{PullHandle, Pulled};
 use crate::ports::{Clock, Target, WatermarkStore};
 
 /// How often the cause of a stop is tried again.
@@ -25,10 +25,8 @@ const RETRY: Duration = Duration::from_secs(3);
 const RETRY_SOON: Duration = Duration::from_millis(300);
 const TICK: Duration = Duration::from_millis(500);
 
-/// Starts a pull after an SCN. The callback takes what is pulled and says whether to go on.
-pub type StartPull = Arc<dyn Fn(Scn, Box<dyn Fn(Vec<Pulled>) -> bool + Send + Sync>) -> Pull + Send + Sync>;
-/// Asks the source's node where the channel begins.
-pub type AskStart = Arc<dyn Fn() -> BoxFuture<'static, Result<Scn, String>> + Send + Sync>;
+/// Starts a pull after an SCN; None: from where the source's node says that the channel begins.
+pub type StartPull = Arc<dyn Fn(Option<Scn>) -> PullHandle + Send + Sync>;
 
 /// What a direction is made with.
 pub struct ChannelArgs {
@@ -44,10 +42,10 @@ pub struct ChannelArgs {
     /// The target's ledger, where the target is captured too.
     pub ledger: Option<Arc<SharedLedger>>,
     pub pulls: StartPull,
-    pub ask_start: AskStart,
     pub watermarks: Arc<dyn WatermarkStore>,
     pub clock: Arc<dyn Clock>,
     pub board: Board<DirectionStatus>,
+    pub metrics: DirectionMetrics,
     /// Begin paused: as the operator left it.
     pub paused: bool,
 }
@@ -162,9 +160,9 @@ impl ChannelState {
             stored: self.args.watermarks.load(&direction),
         };
         let was_fenced = self.stopped_at.as_ref().is_some_and(|stop| stop.kind == StopKind::Fenced);
-        let (ask_start, incarnation, myself) = (self.args.ask_start.clone(), self.incarnation, myself.clone());
+        let (pulls, incarnation, myself) = (self.args.pulls.clone(), self.incarnation, myself.clone());
         tokio::spawn(async move {
-            let result = recover(&context, was_fenced, ask_start).await;
+            let result = recover(&context, was_fenced, pulls).await;
             let _ = myself.cast(ChannelMessage::Recovered(incarnation, result));
         });
     }
@@ -179,6 +177,7 @@ impl ChannelState {
             Ok(ready) => {
                 let watermark = ready.start.watermark.scn;
                 tracing::info!(direction, epoch = ready.epoch.0, %watermark, "recovered; pulling");
+                self.args.metrics.recovered();
                 let run = Run::start(myself, &self.args, self.incarnation, ready).await?;
                 self.life = Life::Running(Box::new(run));
                 if self.stopped_at.as_ref().is_some_and(|stop| stop.scn.is_none()) {
@@ -236,6 +235,7 @@ impl ChannelState {
         let direction = self.args.direction();
         let soon = stop.kind == StopKind::ConnectionLost && self.stopped_at.is_none();
         tracing::warn!(direction, scn = stop.scn.map(tracing::field::display), reason = stop.reason, "stopped");
+        self.args.metrics.stopped(stop.kind);
         self.rest();
         self.stopped_at = Some(stop);
         self.show();
@@ -349,9 +349,8 @@ impl ChannelState {
             let ticked_us = TICK.as_micros() as u64;
             self.args.board.update(|status| status.lag_us += ticked_us);
         }
-        let status = self.args.board.get();
-        let labels = [("channel", self.args.channel.clone()), ("from", self.args.source.clone()), ("to", self.args.target_name.clone())];
-        metrics::gauge!("weft_channel_lag_seconds", &labels).set(status.lag_us as f64 / 1e6);
+        self.show();
+        self.args.metrics.show(&self.args.board.get());
     }
 
     fn count(&self, applied: Applied) {
@@ -368,7 +367,11 @@ impl ChannelState {
         let (phase, reason) = match (&self.life, &self.stopped_at) {
             (Life::Resting, _) if self.paused => (Phase::Paused, None),
             (_, Some(stop)) => (Phase::Stopped, Some(stop.reason.clone())),
-            (Life::Running(_), None) => (Phase::Running, None),
+            (Life::Running(run), None) => match run.trouble() {
+                Some(trouble) if trouble.refused => (Phase::Stopped, Some(trouble.reason.clone())),
+                Some(trouble) => (Phase::Running, Some(trouble.reason.clone())),
+                None => (Phase::Running, None),
+            },
             (_, None) => (Phase::Starting, None),
         };
         self.args.board.update(|status| (status.phase, status.reason) = (phase, reason));
@@ -380,7 +383,7 @@ impl ChannelState {
 async fn recover(
     context: &RecoveryContext,
     was_fenced: bool,
-    ask_start: AskStart,
+    pulls: StartPull,
 ) -> Result<Ready, RecoveryError> {
     if was_fenced && context.target.owned_by_other().await? {
         let reason = format!(
@@ -391,9 +394,28 @@ async fn recover(
     }
     match recovery::recover(context, None).await {
         Err(RecoveryError::NoMarks) => {
-            let start = ask_start().await.map_err(RecoveryError::NoStart)?;
+            let start = ask_start(&pulls).await.map_err(RecoveryError::NoStart)?;
             recovery::recover(context, Some(start)).await
         }
         other => other,
     }
+}
+
+/// Asks the source's node where the channel begins.
+async fn ask_start(pulls: &StartPull) -> Result<Scn, String> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let mut pull = pulls(None);
+    let answer = tokio::time::timeout(PATIENCE, async {
+        let mut trouble = "the source's node did not say where the channel begins".to_owned();
+        while let Some(pulled) = pull.pulled.recv().await {
+            match pulled {
+                Pulled::Begins(start) => return Ok(start),
+                Pulled::Refused { reason } => return Err(reason),
+                Pulled::Disconnected { reason } => trouble = reason,
+                Pulled::Delivery(..) | Pulled::Progress { .. } | Pulled::Restarted { .. } => {}
+            }
+        }
+        Err(trouble)
+    });
+    answer.await.unwrap_or_else(|_| Err("the source's node cannot be reached".into()))
 }

@@ -8,6 +8,7 @@
 pub mod actor;
 pub mod lag;
 pub mod message;
+pub mod metrics;
 pub mod recovery;
 pub mod run;
 pub mod status;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
-use weft_core::channel::schedule::Scheduler;
+use tokio::task::JoinHandle;
+use weft_core::channel::runs::ShardRuns;
+use weft_core::channel::schedule::{Scheduler, ShardId};
 use weft_core::mark::Run as AppliedRun;
 use weft_core::scn::Scn;
 use weft_core::sink::step::Stop;
@@ -13,9 +15,10 @@ use weft_core::transaction::Body;
 
 use super::actor::ChannelArgs;
 use super::lag::Lag;
+use super::metrics::DirectionMetrics;
 use super::message::{ChannelMessage, Incarnation};
 use super::recovery::Ready;
-use crate::link::puller::{Pull, Pulled};
+use crate::link::puller::{PullControl, PullHandle, Pulled};
 use crate::ports::StoredWatermark;
 use crate::sink::batch::BatchContext;
 use crate::sink::message::ShardMessage;
@@ -25,13 +28,25 @@ use crate::sink::shard::{FromShard, Shard, ShardArgs};
 pub struct Run {
     scheduler: Scheduler,
     shards: Vec<ActorRef<ShardMessage>>,
-    pull: Pull,
+    pull: JoinHandle<()>,
+    control: PullControl,
+    /// Why the source's node does not serve, while it does not.
+    trouble: Option<Trouble>,
     watermark: watch::Sender<(Scn, Micros)>,
     lag: Lag,
     behind_bytes: u64,
     in_marks: Scn,
     /// Hand out nothing more: pausing or draining.
     holding: bool,
+    metrics: DirectionMetrics,
+}
+
+/// Why nothing comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    pub reason: String,
+    /// The node answers and refuses: a person must see to it.
+    pub refused: bool,
 }
 
 /// What a shard's report adds to the counts.
@@ -63,22 +78,21 @@ impl Run {
             let (actor, _) = Actor::spawn_linked(None, Shard, shard_args, myself.get_cell()).await?;
             shards.push(actor);
         }
-        let to_channel = myself.clone();
-        let pull = (args.pulls)(
-            watermark.scn,
-            Box::new(move |pulled: Vec<Pulled>| {
-                to_channel.cast(ChannelMessage::Pulled(incarnation, pulled)).is_ok()
-            }),
-        );
+        let pull = (args.pulls)(Some(watermark.scn));
+        let control = pull.control.clone();
+        let pull = tokio::spawn(forward(pull, myself.clone(), incarnation));
         Ok(Run {
             scheduler: Scheduler::new(args.schedule.clone(), ready.start),
             shards,
             pull,
+            control,
+            trouble: None,
             watermark: watermark_tx,
             lag: Lag::new(args.clock.now()),
             behind_bytes: 0,
             in_marks: ready.in_marks,
             holding: false,
+            metrics: args.metrics.clone(),
         })
     }
 
@@ -88,17 +102,19 @@ impl Run {
             match one {
                 Pulled::Begins(_) => {}
                 Pulled::Delivery(delivery, bytes) => {
+                    self.trouble = None;
                     if let Body::Heartbeat { written } = delivery.transaction.header.body {
                         self.lag.heartbeat(delivery.transaction.header.scn, written);
                     }
                     self.scheduler.push(delivery, bytes);
                 }
                 Pulled::Progress { scn, source_time, behind_bytes, .. } => {
+                    self.trouble = None;
                     self.behind_bytes = behind_bytes;
                     self.scheduler.progress(scn, source_time);
                 }
-                Pulled::Disconnected { reason } => tracing::warn!(%reason, "the pull lost its source's node"),
-                Pulled::Refused { reason } => return Some(reason),
+                Pulled::Disconnected { reason } => self.trouble = Some(Trouble { reason, refused: false }),
+                Pulled::Refused { reason } => self.trouble = Some(Trouble { reason, refused: true }),
                 Pulled::Restarted { after } => {
                     return Some(format!("a large transaction was cut off by the link and is pulled again from {after}"));
                 }
@@ -118,7 +134,7 @@ impl Run {
         }
         let freed = self.scheduler.take_freed_bytes();
         if freed > 0 {
-            self.pull.credit(freed);
+            self.control.credit(freed);
         }
         let watermark = self.scheduler.watermark();
         self.watermark.send_if_modified(|current| {
@@ -135,14 +151,14 @@ impl Run {
     pub fn shard(&mut self, report: FromShard) -> Result<Applied, Stop> {
         match report {
             FromShard::Stopped { stop, .. } => Err(stop),
-            FromShard::Written { units } => {
-                self.scheduler.acked(&units);
+            FromShard::Written { shard, units } => {
+                self.scheduler.acked(ShardId(shard), &units);
                 Ok(Applied::default())
             }
-            FromShard::Applied { units, report, took, .. } => {
-                metrics::histogram!("weft_sink_batch_seconds").record(took.as_secs_f64());
+            FromShard::Applied { shard, units, report, took } => {
                 let transactions = units.iter().filter(|unit| unit.scn.row <= 1).count() as u64;
-                self.scheduler.acked(&units);
+                self.metrics.applied(&report, transactions, took);
+                self.scheduler.acked(ShardId(shard), &units);
                 Ok(Applied {
                     transactions,
                     rows: report.rows_applied,
@@ -159,6 +175,10 @@ impl Run {
         sample_us.unwrap_or_else(|| self.lag.now(now))
     }
 
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
     /// Why the scheduler goes no further, once everything before is applied.
     pub fn stopped(&self) -> Option<Stop> {
         self.scheduler.stopped().cloned()
@@ -170,7 +190,7 @@ impl Run {
 
     /// Nothing is with the shards.
     pub fn is_drained(&self) -> bool {
-        self.scheduler.outstanding() == 0
+        self.scheduler.drained()
     }
 
     pub fn watermark(&self) -> Scn {
@@ -190,8 +210,21 @@ impl Run {
     /// Ends the shards and the pull. A batch under way may still commit: the next recovery shuts its
     /// session out before it reads the marks.
     pub fn end(self) {
+        self.pull.abort();
         for shard in self.shards {
             shard.stop(None);
+        }
+    }
+}
+
+/// Passes on what is pulled, in batches; ends with the channel.
+async fn forward(mut pull: PullHandle, to: ActorRef<ChannelMessage>, incarnation: Incarnation) {
+    loop {
+        let mut pulled = Vec::new();
+        if pull.pulled.recv_many(&mut pulled, 256).await == 0
+            || to.cast(ChannelMessage::Pulled(incarnation, pulled)).is_err()
+        {
+            return;
         }
     }
 }
@@ -210,11 +243,15 @@ fn shard_args(
         shard,
         epoch: ready.epoch,
         target: args.target.clone(),
-        context: Arc::new(BatchContext { ledger: args.ledger_or_empty(), fence_timeout: args.fence_timeout }),
+        context: Arc::new(BatchContext {
+            ledger: args.ledger_or_empty(),
+            fence_timeout: args.fence_timeout,
+            metrics: args.metrics.clone(),
+        }),
         apply: args.apply.clone(),
         batch_rows_max: args.batch_rows_max,
         watermark,
-        runs,
+        runs: ShardRuns::recovered(runs),
         report: Arc::new(move |report| {
             // The channel outlives its shards, but for the end of the node.
             let _ = to_channel.cast(ChannelMessage::Shard(incarnation, report));

@@ -8,6 +8,7 @@ use weft_core::sink::apply::Apply;
 use weft_core::sink::step::{Outcome, Report, RetryCause, Step, Stop};
 
 use crate::binlog::ledger::SharedLedger;
+use crate::channel::metrics::DirectionMetrics;
 use crate::ports::Session;
 
 /// How a batch ended.
@@ -27,6 +28,7 @@ pub struct BatchContext {
     /// Of the target; an empty one for one-way channels.
     pub ledger: Arc<SharedLedger>,
     pub fence_timeout: Duration,
+    pub metrics: DirectionMetrics,
 }
 
 /// Runs steps from `step` on until the batch ends or wants the next part.
@@ -45,7 +47,7 @@ pub async fn run(
             Step::AwaitLedger(position) => {
                 let began = Instant::now();
                 let passed = context.ledger.passed(position, context.fence_timeout).await;
-                metrics::histogram!("weft_sink_fence_wait_seconds").record(began.elapsed().as_secs_f64());
+                context.metrics.fence_waited(began.elapsed());
                 if passed { Outcome::Ok } else { Outcome::FenceTimedOut }
             }
             other => session.run(other).await,

@@ -25,7 +25,7 @@ impl Queue {
         let mut batch: Vec<Unit> = Vec::new();
         let mut rows = 0;
         while let Some(next) = self.units.front() {
-            let alone = is_part(next);
+            let alone = next.part().is_some();
             if !batch.is_empty() && (alone || rows + next.rows.len() > rows_max) {
                 break;
             }
@@ -37,9 +37,4 @@ impl Queue {
         }
         batch
     }
-}
-
-/// Whether the unit is one part of a large transaction.
-fn is_part(unit: &Unit) -> bool {
-    unit.delivery.transaction.rows().is_some_and(|rows| rows.part.is_some())
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 use weft_core::channel::delivery::Unit;
-use weft_core::mark::{Epoch, Run};
+use weft_core::channel::runs::ShardRuns;
+use weft_core::mark::Epoch;
 use weft_core::scn::Scn;
 use weft_core::sink::apply::{Apply, ApplyConfig, MarkBase};
 use weft_core::sink::step::{Report, RetryCause, Step, Stop, StopKind};
@@ -19,6 +20,7 @@ use weft_core::time::Micros;
 use super::batch::{self, BatchContext, BatchEnd};
 use super::message::ShardMessage;
 use super::queue::Queue;
+use crate::channel::metrics::cause_label;
 use crate::ports::{Session, Target, TargetError};
 
 /// Longest wait between two tries of a batch.
@@ -32,7 +34,7 @@ pub enum FromShard {
     Applied { shard: u16, units: Vec<Unit>, report: Report, took: Duration },
     /// These parts of a large transaction are written, but not committed: their bytes may be let
     /// go. The last part is reported as applied.
-    Written { units: Vec<Unit> },
+    Written { shard: u16, units: Vec<Unit> },
     /// The shard cannot go on.
     Stopped { shard: u16, stop: Stop },
 }
@@ -48,7 +50,7 @@ pub struct ShardArgs {
     /// The channel's watermark and its source time, as they move.
     pub watermark: watch::Receiver<(Scn, Micros)>,
     /// What this shard's mark said at recovery.
-    pub runs: Vec<Run>,
+    pub runs: ShardRuns,
     /// Carries what the shard says to its channel.
     pub report: Arc<dyn Fn(FromShard) + Send + Sync>,
 }
@@ -58,7 +60,7 @@ pub struct Shard;
 pub struct ShardState {
     args: ShardArgs,
     queue: Queue,
-    runs: Vec<Run>,
+    runs: ShardRuns,
     work: Work,
     tries: u32,
     /// Parts of the open transaction were written and let go.
@@ -139,8 +141,9 @@ impl ShardState {
                 self.start(myself, session, units);
             }
             Work::BetweenParts { session, mut apply } => {
-                let part = self.queue.take(self.args.batch_rows_max);
-                let step = apply.part(part.clone(), self.mark_base());
+                let part = self.queue.take(1);
+                let next = part.first().cloned().expect("the queue is not empty");
+                let step = apply.part(next);
                 self.run(myself, session, apply, step, part);
             }
             other => self.work = other,
@@ -184,7 +187,7 @@ impl ShardState {
         let Work::Running { units } = std::mem::replace(&mut self.work, Work::Stopped) else { return };
         match end {
             BatchEnd::Done(report) => {
-                self.runs.clone_from(&report.runs);
+                self.runs = apply.runs().clone();
                 self.work = Work::Idle(session);
                 self.in_parts = false;
                 let took = self.began.elapsed();
@@ -193,12 +196,12 @@ impl ShardState {
             BatchEnd::NeedPart => {
                 self.in_parts = true;
                 self.work = Work::BetweenParts { session, apply };
-                (self.args.report)(FromShard::Written { units });
+                (self.args.report)(FromShard::Written { shard: self.args.shard, units });
             }
             // The parts before are not kept: a large transaction is pulled again from its start.
             BatchEnd::Retry(cause) if self.in_parts => self.stop(large_again(&units, cause)),
             BatchEnd::Retry(cause) => {
-                metrics::counter!("weft_sink_retries_total", "reason" => cause_label(cause)).increment(1);
+                self.args.context.metrics.retried(cause);
                 self.back_off(myself);
                 self.work = Work::BackingOff { session, units };
             }
@@ -247,13 +250,5 @@ fn large_again(units: &[Unit], cause: RetryCause) -> Stop {
             cause_label(cause)
         ),
         kind: StopKind::ConnectionLost,
-    }
-}
-
-fn cause_label(cause: RetryCause) -> &'static str {
-    match cause {
-        RetryCause::Raced => "raced",
-        RetryCause::FenceTimedOut => "fence-timed-out",
-        RetryCause::Deadlock => "deadlock",
     }
 }

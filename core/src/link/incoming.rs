@@ -65,7 +65,6 @@ impl Incoming {
         self.tables.clear();
         self.formats.clear();
         self.begun = false;
-        self.last = self.position;
         let midway = std::mem::take(&mut self.parts) > 0;
         self.position.filter(|_| midway)
     }

@@ -39,11 +39,13 @@ async fn quiet(stream: &mut impl PeerStream) -> Vec<FromServer> {
 }
 
 fn frames(messages: &[FromServer]) -> Vec<&Vec<u8>> {
-    let frame = |message| match message {
-        &FromServer::Frame(ref bytes) => Some(bytes),
-        _ => None,
-    };
-    messages.iter().filter_map(frame).collect()
+    messages
+        .iter()
+        .filter_map(|message| match message {
+            FromServer::Frame(bytes) => Some(bytes),
+            _ => None,
+        })
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]

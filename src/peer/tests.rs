@@ -1,0 +1,161 @@
+//! Both sides over real sockets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use weft_actors::link::puller::{PullHandle, Pulled, PullerConfig, spawn};
+use weft_actors::link::server::LinkServer;
+use weft_actors::link::{FrameStream, Refill, SourceHandle, Sources, StartPositions};
+use weft_actors::ports::{EventBuffer, PeerError, Peers, SourceError};
+use weft_actors::testing::buffer::ModelBuffer;
+use weft_actors::testing::clock::ModelClock;
+use weft_actors::testing::transactions::{format_entry, inserts, scn, table_entry};
+use weft_core::instance::InstanceId;
+use weft_core::link::handshake::Own;
+use weft_core::link::message::{FromClient, FromServer, Hello, PROTOCOL, Purpose, RowFilter};
+use weft_core::scn::Scn;
+use weft_core::tables::{TableFilter, TableName};
+
+use super::connect::TcpPeers;
+use super::listener::{ListenError, PeerListener};
+
+const KEY: &str = "sites.sh.nodes.sh-1.peer";
+
+struct Node(Arc<SourceHandle>);
+
+impl Sources for Node {
+    fn source(&self, full_name: &str) -> Option<Arc<SourceHandle>> {
+        (full_name == "sh.main").then(|| self.0.clone())
+    }
+}
+
+struct NoHistory;
+
+impl StartPositions for NoHistory {
+    fn channel_start<'a>(&'a self, _channel: &'a str) -> BoxFuture<'a, Result<Scn, SourceError>> {
+        async { Ok(Scn::ZERO) }.boxed()
+    }
+}
+
+impl Refill for NoHistory {
+    fn refill(&self, _after: Scn, _until: Scn) -> BoxFuture<'_, Result<Box<dyn FrameStream>, SourceError>> {
+        async { Err(SourceError::Purged("nothing older is kept".into())) }.boxed()
+    }
+}
+
+fn node() -> (LinkServer, ModelBuffer) {
+    let buffer = ModelBuffer::default();
+    buffer.add_catalog(format_entry()).expect("memory takes it");
+    buffer.add_catalog(table_entry(1, "shop", "a")).expect("memory takes it");
+    let handle = SourceHandle {
+        buffer: Arc::new(buffer.clone()),
+        newest: buffer.watch(),
+        starts: Arc::new(NoHistory),
+        refill: Arc::new(NoHistory),
+    };
+    let server = LinkServer {
+        own: Own::new("shop", "sh-1"),
+        sources: Arc::new(Node(Arc::new(handle))),
+        clock: Arc::new(ModelClock::default()),
+        status: Arc::new(|| "{}".to_owned()),
+    };
+    (server, buffer)
+}
+
+fn append(buffer: &ModelBuffer, numbers: std::ops::RangeInclusive<u64>) {
+    for n in numbers {
+        let row = (1, TableName::new("shop", "a"), InstanceId(1));
+        buffer.append(&inserts(scn(n), &[row], 200)).expect("rising");
+    }
+}
+
+fn pull_from(address: String) -> PullHandle {
+    let filter =
+        RowFilter { tables: TableFilter::new(["shop.*"]), target: InstanceId(2), direct: Vec::new() };
+    let config = PullerConfig {
+        addresses: vec![address],
+        cluster: "shop".into(),
+        node: "bj-1".into(),
+        source: "sh.main".into(),
+        channel: "orders".into(),
+        filter,
+        after: None,
+        window_bytes: 4096,
+    };
+    spawn(Arc::new(TcpPeers), config)
+}
+
+/// The SCNs of deliveries until there are `count`; everything must come within 20 s.
+async fn deliveries(handle: &mut PullHandle, count: usize) -> Vec<Scn> {
+    let mut seen = Vec::new();
+    while seen.len() < count {
+        let pulled = timeout(Duration::from_secs(20), handle.pulled.recv()).await;
+        match pulled.unwrap_or_else(|_| panic!("stalled after {seen:?}")).expect("it goes on for ever") {
+            Pulled::Delivery(delivery, bytes) => {
+                seen.push(delivery.transaction.header.scn);
+                handle.control.credit(bytes);
+            }
+            Pulled::Restarted { after } => panic!("no large transaction was cut at {after}"),
+            _ => {}
+        }
+    }
+    seen
+}
+
+#[tokio::test]
+async fn a_pull_goes_on_where_it_was_when_the_node_comes_back() {
+    let (server, buffer) = node();
+    append(&buffer, 1..=50);
+    let listener = PeerListener::bind("127.0.0.1:0", KEY, server.clone()).await.expect("a free port");
+    let address = listener.address().to_string();
+    let mut handle = pull_from(address.clone());
+    assert_eq!(deliveries(&mut handle, 50).await, (1..=50).map(scn).collect::<Vec<_>>());
+    listener.stop().await;
+    append(&buffer, 51..=99);
+    let _again = PeerListener::bind(&address, KEY, server).await.expect("the port is free again");
+    assert_eq!(deliveries(&mut handle, 49).await, (51..=99).map(scn).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_one_line_that_names_the_key_and_the_address() {
+    let (server, _buffer) = node();
+    let first = PeerListener::bind("127.0.0.1:0", KEY, server.clone()).await.expect("a free port");
+    let address = first.address().to_string();
+    let refused = PeerListener::bind(&address, KEY, server).await.expect_err("taken");
+    let line = refused.to_string();
+    assert!(matches!(refused, ListenError::InUse { .. }), "{line}");
+    assert!(line.contains(&address) && line.contains(KEY) && !line.contains('\n'), "{line}");
+}
+
+#[tokio::test]
+async fn garbage_from_a_socket_is_answered_and_closed_and_others_are_served_on() {
+    let (server, _buffer) = node();
+    let listener = PeerListener::bind("127.0.0.1:0", KEY, server).await.expect("a free port");
+    let mut stranger = TcpStream::connect(listener.address()).await.expect("it listens");
+    stranger.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("open");
+    let mut said = Vec::new();
+    let read =
+        timeout(Duration::from_secs(10), stranger.read_to_end(&mut said)).await.expect("closed in time");
+    read.expect("closed in order");
+    assert!(String::from_utf8_lossy(&said).contains("does not speak"), "{said:?}");
+    let hello =
+        Hello { protocol: PROTOCOL, cluster: "shop".into(), node: "bj-1".into(), purpose: Purpose::Status };
+    let mut stream = TcpPeers.connect(listener.address().to_string(), hello).await.expect("served");
+    stream.send(FromClient::StatusRequest).await.expect("open");
+    assert!(matches!(stream.receive().await, Ok(FromServer::Welcome { .. })));
+    assert_eq!(stream.receive().await, Ok(FromServer::Status("{}".into())));
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_there_is_unreachable_with_the_cause() {
+    let hello =
+        Hello { protocol: PROTOCOL, cluster: "shop".into(), node: "bj-1".into(), purpose: Purpose::Status };
+    let refused = TcpPeers.connect("127.0.0.1:1".into(), hello).await;
+    let Err(PeerError::Unreachable(cause)) = refused else { panic!("something listens at port 1") };
+    assert!(cause.contains("refused"), "{cause}");
+}
