@@ -5,10 +5,12 @@
 //! the bases are not known again, so conflicts among what is refilled may go uncounted; what wins is
 //! decided by versions alone.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use weft_core::binlog::resume::log_name;
 use weft_core::buffer::frame;
 use weft_core::catalog::CatalogItem;
@@ -53,14 +55,10 @@ impl Refill for FromSource {
                 spill_bytes: self.args.spill_bytes,
                 replayed: Some(stamps.into_iter().collect::<HashMap<Scn, Micros>>()),
             };
-            let refilling = Refilling {
-                stream,
-                pipe: Pipe::new(pipe_args, &place),
-                ledger: SharedLedger::new(Ledger::default()),
-                ready: Ready::default(),
-                until,
-            };
-            Ok(Box::new(refilling) as Box<dyn FrameStream>)
+            let (frames, receiver) = mpsc::channel(FRAMES_AHEAD);
+            let refilling = Refilling { stream, pipe: Pipe::new(pipe_args, &place), until };
+            let task = tokio::spawn(refilling.run(frames));
+            Ok(Box::new(Refilled { frames: receiver, task }) as Box<dyn FrameStream>)
         })
     }
 }
@@ -92,23 +90,56 @@ impl FromSource {
     }
 }
 
+/// Frames that may wait for the reader. Parts of large transactions are frames too, so that memory is
+/// bounded whatever their size.
+const FRAMES_AHEAD: usize = 16;
+
+/// What the reading task and the reader say to each other.
+type Frames = mpsc::Sender<Result<FrameRef, SourceError>>;
+
 /// A refill under way.
 struct Refilling {
     stream: Box<dyn EventStream>,
     pipe: Pipe,
-    ledger: SharedLedger,
-    ready: Ready,
     until: Scn,
 }
 
-#[derive(Default)]
-struct Ready {
-    frames: VecDeque<Transaction>,
+impl Refilling {
+    async fn run(mut self, frames: Frames) {
+        let mut output = ToReader { frames, until: self.until };
+        if let Err(error) = self.read(&mut output).await {
+            // A reader that is gone needs no reason.
+            let _ = output.frames.send(Err(as_source_error(error))).await;
+        }
+    }
+
+    async fn read(&mut self, output: &mut ToReader) -> Result<(), CaptureError> {
+        let ledger = SharedLedger::new(Ledger::default());
+        loop {
+            for event in self.stream.next().await? {
+                self.pipe.event(&event, &ledger, output).await?;
+            }
+            let position = self.pipe.position();
+            let there = (position.log_index, position.log_pos) >= (self.until.log_index, self.until.log_pos);
+            if there || output.frames.is_closed() {
+                return Ok(());
+            }
+        }
+    }
 }
 
-impl Output for Ready {
+struct ToReader {
+    frames: Frames,
+    until: Scn,
+}
+
+impl Output for ToReader {
     async fn frame(&mut self, transaction: Transaction) -> Result<(), CaptureError> {
-        self.frames.push_back(transaction);
+        if transaction.header.scn.transaction() <= self.until {
+            let bytes = frame::encode(&transaction).into();
+            // The task ends at its next look when nobody reads.
+            let _ = self.frames.send(Ok(bytes)).await;
+        }
         Ok(())
     }
 
@@ -117,25 +148,21 @@ impl Output for Ready {
     }
 }
 
-impl FrameStream for Refilling {
+/// The reader's side; dropping it ends the refill.
+struct Refilled {
+    frames: mpsc::Receiver<Result<FrameRef, SourceError>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Refilled {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl FrameStream for Refilled {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<FrameRef>, SourceError>> {
-        Box::pin(async move {
-            loop {
-                if let Some(transaction) = self.ready.frames.pop_front() {
-                    if transaction.header.scn.transaction() > self.until {
-                        return Ok(None);
-                    }
-                    return Ok(Some(frame::encode(&transaction).into()));
-                }
-                let position = self.pipe.position();
-                if (position.log_index, position.log_pos) >= (self.until.log_index, self.until.log_pos) {
-                    return Ok(None);
-                }
-                for event in self.stream.next().await? {
-                    self.pipe.event(&event, &self.ledger, &mut self.ready).await.map_err(as_source_error)?;
-                }
-            }
-        })
+        Box::pin(async move { self.frames.recv().await.transpose() })
     }
 }
 
