@@ -1,5 +1,6 @@
 //! The replicator actor: the life and the state of one instance's capture.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub struct ReplicatorArgs {
     /// Raised after each frame.
     pub newest: watch::Sender<Scn>,
     pub gtids: Board<GtidPosition>,
+    /// Where each outgoing channel begins, once it is stored.
+    pub starts: Board<HashMap<String, Scn>>,
     pub board: Board<SourceStatus>,
 }
 
@@ -75,14 +78,13 @@ pub struct ReplicatorState {
 impl Actor for Replicator {
     type Msg = ReplicatorMessage;
     type State = ReplicatorState;
-    type Arguments = ReplicatorArgs;
+    type Arguments = Arc<ReplicatorArgs>;
 
     async fn pre_start(
         &self,
         myself: ActorRef<ReplicatorMessage>,
-        args: ReplicatorArgs,
+        args: Arc<ReplicatorArgs>,
     ) -> Result<ReplicatorState, ActorProcessingErr> {
-        let args = Arc::new(args);
         myself.cast(ReplicatorMessage::Begin)?;
         Ok(ReplicatorState { args, incarnation: 0, capture: None, helpers: Vec::new(), retry: RETRY_FIRST })
     }

@@ -97,6 +97,7 @@ fn captured(
         }
     };
     let beginning = Scn::of_transaction(start.epoch, log_index, start.position);
+    buffer.begin(beginning)?;
     let scn = buffer.newest().filter(|newest| newest.epoch == epoch).unwrap_or(beginning);
     Ok(Captured { scn, server_id, log_base, gtids })
 }
@@ -181,7 +182,10 @@ async fn store_starts(
     let log_index = split_log_name(file).map_or(0, |(_, index)| index);
     let now = Scn::of_transaction(place.epoch, log_index, position);
     for channel in &args.outgoing {
-        args.source.channel_start(channel, now).await?;
+        let stored = args.source.channel_start(channel, now).await?;
+        args.starts.update(|starts| {
+            starts.insert(channel.clone(), stored);
+        });
     }
     Ok(())
 }

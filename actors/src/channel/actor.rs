@@ -343,6 +343,7 @@ impl ChannelState {
             self.args.board.update(|status| {
                 (status.lag_us, status.lag_bytes) = (lag_us, lag_bytes);
                 status.watermark = Some(watermark);
+                status.watermark_time = stored.time;
             });
             self.args.watermarks.save(&self.args.direction(), stored);
         } else {

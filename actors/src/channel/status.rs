@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use weft_core::scn::Scn;
+use weft_core::time::Micros;
 
 /// As `/v1/status` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct DirectionStatus {
     /// With `Stopped`: what to do.
     pub reason: Option<String>,
     pub watermark: Option<Scn>,
+    /// Source time of the watermark.
+    pub watermark_time: Micros,
     pub lag_us: u64,
     pub lag_bytes: u64,
     pub transactions_applied: u64,
@@ -34,6 +37,7 @@ impl Default for DirectionStatus {
             phase: Phase::Starting,
             reason: None,
             watermark: None,
+            watermark_time: Micros::ZERO,
             lag_us: 0,
             lag_bytes: 0,
             transactions_applied: 0,
