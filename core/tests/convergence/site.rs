@@ -111,7 +111,7 @@ impl Site {
     /// Commits row events: what a reader of the binlog makes of them. Evicted rows that left no
     /// event are appended, as the scan does from the events in the mark.
     pub fn commit(&mut self, mut changes: Vec<Change>, mark: Option<Mark>, absent: &[(Pk, Row)], time: u64) {
-        let mut stamps: Vec<RowStamp> = changes.iter().map(|change| unstamped(change)).collect();
+        let mut stamps: Vec<RowStamp> = changes.iter().map(unstamped).collect();
         for (pk, row) in absent {
             let change = Change { before: Some((*pk, *row)), after: None };
             stamps.push(RowStamp { kind: RowKind::Evict, ..unstamped(&change) });
