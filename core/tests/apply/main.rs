@@ -1,4 +1,6 @@
 //! Scheduling and applying, each engine against its promises.
 
+mod converge;
 mod schedule;
+mod server;
 mod support;
