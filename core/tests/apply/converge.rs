@@ -421,6 +421,7 @@ fn brief(step: &Step) -> String {
 }
 
 fn run(seed: u64, rule: ConflictRule, unique: bool, local_writers: bool) {
+    println!("seed {seed}");
     let mut world = World::new(seed, rule, unique);
     world.play(local_writers);
     let expected = if rule == ConflictRule::None { world.source.rows.clone() } else { world.expected() };

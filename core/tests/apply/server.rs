@@ -107,7 +107,7 @@ impl Replicator {
                     let known = self.ledger.get(&key);
                     assert!(
                         known.is_none_or(|known| *known <= named.version),
-                        "versions rise along the binlog"
+                        "versions rise along the binlog: {key:?} {known:?} {committed:?}"
                     );
                     self.record(key, named.version);
                 }

@@ -36,6 +36,7 @@ use crate::ledger::LedgerView;
 use crate::scn::Scn;
 use crate::sink::step::{Isolation, LogPosition, Outcome, Report, RetryCause, Step, Stop};
 use crate::time::Micros;
+use crate::version::Version;
 use change::Changes;
 use plan::Plan;
 
@@ -82,6 +83,9 @@ pub struct Apply {
     fence: Option<LogPosition>,
     /// How often these units raced before.
     raced: u32,
+    /// What earlier parts of the large transaction evicted: no ledger shows it yet, and nothing else
+    /// tells a later change of the same row that it has lost.
+    evicted: KeyMap<Version>,
     /// A mark is written in the open transaction.
     marked: bool,
     report: Report,
@@ -157,6 +161,7 @@ impl Apply {
             plan: Plan::default(),
             fence: None,
             raced: 0,
+            evicted: KeyMap::default(),
             marked: false,
             report: Report::default(),
         };

@@ -3,10 +3,13 @@
 use super::{Apply, Asked, Awaits, Care, Then, careful, plan};
 use crate::channel::keys::KeyMap;
 use crate::filter::decide::ConflictRule;
+use crate::key::KeyHash;
 use crate::ledger::LedgerView;
 use crate::mark::Mark;
 use crate::sink::apply::plan::TooOld;
 use crate::sink::step::{Found, Isolation, Outcome, RetryCause, Step, Stop, StopKind, Verdict};
+use crate::time::Micros;
+use crate::version::Version;
 
 /// After so many races in a row it is no race.
 const RACED_MAX: u32 = 10;
@@ -16,6 +19,7 @@ impl Apply {
         self.awaits = Awaits::Begin;
         self.marked = false;
         self.fence = None;
+        self.evicted.clear();
         Step::Begin(self.isolation)
     }
 
@@ -118,6 +122,7 @@ impl Apply {
 
     /// Plans, now that all is known, and begins to write.
     fn decide(&mut self, ledger: &dyn LedgerView) -> Step {
+        let ledger = &WithEvicted { ledger, evicted: &self.evicted };
         let planned = if self.care == Care::Careful {
             let there = std::mem::take(&mut self.there);
             careful::plan(&self.changes, there, &self.holders, ledger, self.config.delete_events)
@@ -148,6 +153,8 @@ impl Apply {
         if self.plan.is_empty() && (!self.marked || self.is_partial()) {
             return self.recorded();
         }
+        let evictions = self.plan.evictions.iter();
+        self.evicted.extend(evictions.map(|eviction| (eviction.key, eviction.version)));
         self.awaits = Awaits::Mark;
         Step::WriteMark(Box::new(Mark {
             source: self.config.source,
@@ -257,12 +264,28 @@ fn count(counts: &mut Vec<(Verdict, u64)>, verdict: Verdict) {
 struct NoLedger;
 
 impl LedgerView for NoLedger {
-    fn newest(&self, _: &crate::key::KeyHash) -> Option<crate::version::Version> {
+    fn newest(&self, _: &KeyHash) -> Option<Version> {
         None
     }
 
-    fn horizon(&self) -> crate::time::Micros {
-        crate::time::Micros::ZERO
+    fn horizon(&self) -> Micros {
+        Micros::ZERO
+    }
+}
+
+/// The ledger as it will be with what the open transaction has evicted.
+struct WithEvicted<'a> {
+    ledger: &'a dyn LedgerView,
+    evicted: &'a KeyMap<Version>,
+}
+
+impl LedgerView for WithEvicted<'_> {
+    fn newest(&self, key: &KeyHash) -> Option<Version> {
+        self.evicted.get(key).copied().max(self.ledger.newest(key))
+    }
+
+    fn horizon(&self) -> Micros {
+        self.ledger.horizon()
     }
 }
 
