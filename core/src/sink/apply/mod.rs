@@ -9,7 +9,9 @@
 //! - The lock comes before the position, and the decision after the ledger has passed that position:
 //!   what the decision sees cannot change any more before the commit.
 //! - A row that is not there cannot be locked. If the batch deletes one, it begins again under
-//!   REPEATABLE READ, whose gap locks hold the place; an insert fails with a duplicate key instead.
+//!   REPEATABLE READ, whose gap locks hold the place. An insert fails with a duplicate key instead;
+//!   and as the row may have come *and gone* since, a batch that inserted asks the ledger once more
+//!   after `Write`, when its rows are locked.
 //! - After a duplicate key the batch begins again *with care*: unfolded, with the holders of all its
 //!   unique values locked and known.
 //! - Without a rule (one way) nothing is locked nor waited for, until a row is not as expected: then
@@ -32,8 +34,9 @@ use crate::instance::InstanceId;
 use crate::key::KeyHash;
 use crate::ledger::LedgerView;
 use crate::scn::Scn;
-use crate::sink::step::{Isolation, Outcome, Report, RetryCause, Step, Stop};
+use crate::sink::step::{Isolation, LogPosition, Outcome, Report, RetryCause, Step, Stop};
 use crate::time::Micros;
+use crate::version::Version;
 use change::Changes;
 use plan::Plan;
 
@@ -76,6 +79,13 @@ pub struct Apply {
     there: KeyMap<bool>,
     holders: careful::Holders,
     plan: Plan,
+    /// Where the ledger was awaited before deciding.
+    fence: Option<LogPosition>,
+    /// How often these units raced before.
+    raced: u32,
+    /// What earlier parts of the large transaction evicted: no ledger shows it yet, and nothing else
+    /// tells a later change of the same row that it has lost.
+    evicted: KeyMap<Version>,
     /// A mark is written in the open transaction.
     marked: bool,
     report: Report,
@@ -107,6 +117,8 @@ enum Awaits {
     Lock,
     Position,
     Ledger,
+    PositionAfter,
+    LedgerAfter,
     Rows,
     Mark,
     Savepoint,
@@ -147,12 +159,22 @@ impl Apply {
             there: KeyMap::default(),
             holders: Vec::new(),
             plan: Plan::default(),
+            fence: None,
+            raced: 0,
+            evicted: KeyMap::default(),
             marked: false,
             report: Report::default(),
         };
         apply.base.runs.trim(apply.base.watermark);
         apply.take(units);
         apply
+    }
+
+    /// Says how often in a row these units ended in `Retry(Raced)`. After too many the engine stops
+    /// instead: what is met then is no race.
+    pub fn after_races(mut self, raced: u32) -> Apply {
+        self.raced = raced;
+        self
     }
 
     /// The first step.

@@ -27,6 +27,8 @@ pub(super) struct Plan {
     /// Their `local` is the index into `to_read` until the rows are read.
     pub conflicts: Vec<ConflictRecord>,
     pub to_read: Vec<LockRow>,
+    /// Keys that were not there and get a row, with the ledger's versions of them.
+    pub inserted: Vec<(KeyHash, Option<Version>)>,
     pub applied: u64,
     pub skipped: u64,
     pub mended: u64,
@@ -110,7 +112,10 @@ impl<'a, L: LedgerView + ?Sized> Planner<'a, L> {
         }
         let op = match (there, change.present) {
             (true, true) => WriteOp::Update { before: change.find_by, after: change.image },
-            (false, true) => WriteOp::Insert { after: change.image },
+            (false, true) => {
+                self.plan.inserted.push((change.key, self.ledger.newest(&change.key)));
+                WriteOp::Insert { after: change.image }
+            }
             (true, false) => WriteOp::Delete { before: change.image },
             (false, false) => return,
         };

@@ -3,15 +3,23 @@
 use super::{Apply, Asked, Awaits, Care, Then, careful, plan};
 use crate::channel::keys::KeyMap;
 use crate::filter::decide::ConflictRule;
+use crate::key::KeyHash;
 use crate::ledger::LedgerView;
 use crate::mark::Mark;
-use crate::sink::apply::plan::{Plan, TooOld};
+use crate::sink::apply::plan::TooOld;
 use crate::sink::step::{Found, Isolation, Outcome, RetryCause, Step, Stop, StopKind, Verdict};
+use crate::time::Micros;
+use crate::version::Version;
+
+/// After so many races in a row it is no race.
+const RACED_MAX: u32 = 10;
 
 impl Apply {
     pub(super) fn begin(&mut self) -> Step {
         self.awaits = Awaits::Begin;
         self.marked = false;
+        self.fence = None;
+        self.evicted.clear();
         Step::Begin(self.isolation)
     }
 
@@ -44,9 +52,23 @@ impl Apply {
             (Awaits::Lock, Outcome::Locked(found)) => self.locked(&found),
             (Awaits::Position, Outcome::Position(position)) => {
                 self.awaits = Awaits::Ledger;
+                self.fence = Some(position);
                 Step::AwaitLedger(position)
             }
             (Awaits::Ledger, Outcome::Ok) => self.decide(ledger),
+            (Awaits::PositionAfter, Outcome::Position(position)) if self.fence == Some(position) => {
+                self.written()
+            }
+            (Awaits::PositionAfter, Outcome::Position(position)) => {
+                self.awaits = Awaits::LedgerAfter;
+                Step::AwaitLedger(position)
+            }
+            (Awaits::LedgerAfter, Outcome::Ok) => {
+                if self.plan.inserted.iter().any(|(key, version)| ledger.newest(key) != *version) {
+                    return self.roll_back(Then::Retry(RetryCause::Raced));
+                }
+                self.written()
+            }
             (Awaits::Rows, Outcome::RowsRead(rows)) => {
                 for conflict in &mut self.plan.conflicts {
                     let is_there = |&at: &u32| rows.get(at as usize).is_some_and(Option::is_some);
@@ -64,6 +86,10 @@ impl Apply {
             }
             (Awaits::Savepoint, Outcome::Ok) => self.write(),
             (Awaits::SavepointRolledBack, Outcome::Ok) => self.look(),
+            (Awaits::Write, Outcome::Ok) if self.may_have_missed_a_row() => {
+                self.awaits = Awaits::PositionAfter;
+                Step::ReadPosition
+            }
             (Awaits::Write, Outcome::Ok) => self.written(),
             (Awaits::Conflicts, Outcome::Ok) => self.recorded(),
             (Awaits::Commit, Outcome::Ok) => self.done(),
@@ -96,6 +122,7 @@ impl Apply {
 
     /// Plans, now that all is known, and begins to write.
     fn decide(&mut self, ledger: &dyn LedgerView) -> Step {
+        let ledger = &WithEvicted { ledger, evicted: &self.evicted };
         let planned = if self.care == Care::Careful {
             let there = std::mem::take(&mut self.there);
             careful::plan(&self.changes, there, &self.holders, ledger, self.config.delete_events)
@@ -126,6 +153,8 @@ impl Apply {
         if self.plan.is_empty() && (!self.marked || self.is_partial()) {
             return self.recorded();
         }
+        let evictions = self.plan.evictions.iter();
+        self.evicted.extend(evictions.map(|eviction| (eviction.key, eviction.version)));
         self.awaits = Awaits::Mark;
         Step::WriteMark(Box::new(Mark {
             source: self.config.source,
@@ -163,8 +192,30 @@ impl Apply {
                 self.isolation = Isolation::RepeatableRead;
                 self.roll_back(Then::BeginAgain)
             }
+            _ if self.raced >= RACED_MAX => self.roll_back(Then::Stop(self.never_fits())),
             _ => self.roll_back(Then::Retry(RetryCause::Raced)),
         }
+    }
+
+    fn never_fits(&self) -> Stop {
+        let single = (self.units.len() == 1).then(|| self.units[0].scn);
+        let first = self.units.first().map(|unit| unit.scn).unwrap_or_default();
+        Stop {
+            scn: single,
+            reason: format!(
+                "a row of the changes from SCN {first} on meets other rows of the target in its unique keys, again and again; free those values at the target"
+            ),
+            kind: StopKind::DoesNotFit,
+        }
+    }
+
+    /// A row that was not there could not be locked. Someone may have inserted *and deleted* it since
+    /// the fence, so that the insert met no duplicate; only the ledger shows that. Now the inserted
+    /// rows are locked, so looking once more is enough.
+    fn may_have_missed_a_row(&self) -> bool {
+        self.config.rule == ConflictRule::LastWriteWins
+            && self.isolation == Isolation::ReadCommitted
+            && !self.plan.inserted.is_empty()
     }
 
     fn written(&mut self) -> Step {
@@ -213,12 +264,28 @@ fn count(counts: &mut Vec<(Verdict, u64)>, verdict: Verdict) {
 struct NoLedger;
 
 impl LedgerView for NoLedger {
-    fn newest(&self, _: &crate::key::KeyHash) -> Option<crate::version::Version> {
+    fn newest(&self, _: &KeyHash) -> Option<Version> {
         None
     }
 
-    fn horizon(&self) -> crate::time::Micros {
-        crate::time::Micros::ZERO
+    fn horizon(&self) -> Micros {
+        Micros::ZERO
+    }
+}
+
+/// The ledger as it will be with what the open transaction has evicted.
+struct WithEvicted<'a> {
+    ledger: &'a dyn LedgerView,
+    evicted: &'a KeyMap<Version>,
+}
+
+impl LedgerView for WithEvicted<'_> {
+    fn newest(&self, key: &KeyHash) -> Option<Version> {
+        self.evicted.get(key).copied().max(self.ledger.newest(key))
+    }
+
+    fn horizon(&self) -> Micros {
+        self.ledger.horizon()
     }
 }
 
