@@ -44,7 +44,7 @@ pub(super) struct Dump {
     failure: Option<SourceError>,
     /// The server has reached the position.
     reached: bool,
-    address: String,
+    endpoint: Endpoint,
     _id: ReplicaId,
 }
 
@@ -58,17 +58,24 @@ pub(super) async fn open(
     let mut conn = connect(endpoint, Role::Dump).await?;
     let setup = tokio::time::timeout(SILENCE_MAX, set_up(&mut conn, &from));
     let (file, position) = match setup.await {
-        Ok(result) => result.map_err(|error| broken(&address, &error))?,
+        Ok(result) => result.map_err(|error| broken(endpoint, &error))?,
         Err(_) => return Err(silent(&address, SILENCE_MAX)),
     };
     let request =
         BinlogStreamRequest::new(id.number()).with_filename(file.as_bytes()).with_pos(u64::from(position));
     let stream = match tokio::time::timeout(SILENCE_MAX, conn.get_binlog_stream(request)).await {
-        Ok(result) => result.map_err(|error| broken(&address, &error))?,
+        Ok(result) => result.map_err(|error| broken(endpoint, &error))?,
         Err(_) => return Err(silent(&address, SILENCE_MAX)),
     };
-    let mut dump =
-        Dump { stream: Some(stream), first: None, failure: None, reached: false, address, _id: id };
+    let mut dump = Dump {
+        stream: Some(stream),
+        first: None,
+        failure: None,
+        // A file and position are opened at once.
+        reached: !file.is_empty(),
+        endpoint: endpoint.clone(),
+        _id: id,
+    };
     dump.first = Some(dump.wait().await?);
     Ok(Box::new(dump))
 }
@@ -108,7 +115,7 @@ impl Dump {
         let limit = if self.reached { SILENCE_MAX } else { SEEK_MAX };
         match tokio::time::timeout(limit, self.event()).await {
             Ok(result) => result,
-            Err(_) => Err(silent(&self.address, limit)),
+            Err(_) => Err(silent(&self.endpoint.address(), limit)),
         }
     }
 
@@ -126,15 +133,15 @@ impl Dump {
             .await;
         let event = match polled {
             Some(Some(Ok(event))) => event,
-            Some(Some(Err(error))) => return Err(broken(&self.address, &error)),
+            Some(Some(Err(error))) => return Err(broken(&self.endpoint, &error)),
             Some(None) => return Err(self.lost()),
-            None => return Err(unframed(&self.address, "its length is not what it says")),
+            None => return Err(unframed(&self.endpoint.address(), "its length is not what it says")),
         };
         let parts = Parts::of(&event);
         self.reached |= !parts.is_head();
         parts.canonical().map_err(|error| {
             let what = format!("event of type {} that ends at {}: {error}", parts.kind, parts.log_pos);
-            unframed(&self.address, &what)
+            unframed(&self.endpoint.address(), &what)
         })
     }
 
@@ -175,7 +182,7 @@ impl Dump {
     fn lost(&self) -> SourceError {
         SourceError::Unreachable(format!(
             "{} ended the binlog dump: it shuts down, or was told to",
-            self.address
+            self.endpoint.address()
         ))
     }
 }
