@@ -247,6 +247,17 @@ async fn a_purged_position_and_a_purged_gtid_are_told_at_once() {
 }
 
 #[tokio::test]
+async fn a_position_too_large_for_the_dump_command_never_means_the_beginning() {
+    let server = shop().await;
+    let (file, _) = server.binlog_position().await;
+    for file in [file, "binlog.000999".into()] {
+        let from = StreamFrom::Position { file, position: 5 << 30 };
+        let outcome = source(&server).stream(from.clone()).await;
+        assert!(matches!(outcome.err(), Some(SourceError::Purged(_) | SourceError::Refused(_))), "{from:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_position_past_the_end_is_refused_and_not_taken_for_purged() {
     let server = shop().await;
     let (file, position) = server.binlog_position().await;
