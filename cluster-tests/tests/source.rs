@@ -298,6 +298,32 @@ async fn a_killed_server_is_unreachable_and_the_same_source_reads_on_after_its_r
 }
 
 #[tokio::test]
+async fn a_clean_stop_a_kill_and_a_rival_replica_are_all_worth_a_reconnect() {
+    let mut server = shop().await;
+    let source = source(&server);
+    let from = here(&server).await;
+    let dumps = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+
+    let mut stream = source.stream(from.clone()).await.expect("the position is there");
+    let id = server.query::<u64>(dumps).await[0];
+    server.execute(&format!("KILL {id}")).await;
+    let error = failure(&mut stream).await;
+    assert!(matches!(error, SourceError::Unreachable(_)), "killed: {error:?}");
+    drop(stream);
+
+    let mut stream = source.stream(from.clone()).await.expect("the position is there");
+    let rival = self::source(&server).stream(from.clone()).await.expect("the same id takes over");
+    let error = failure(&mut stream).await;
+    assert!(matches!(error, SourceError::Unreachable(_)), "rival: {error:?}");
+    drop((stream, rival));
+
+    let mut stream = source.stream(from).await.expect("the position is there");
+    server.stop().await;
+    let error = failure(&mut stream).await;
+    assert!(matches!(error, SourceError::Unreachable(_)), "stopped: {error:?}");
+}
+
+#[tokio::test]
 async fn a_frozen_server_is_unreachable_after_a_silence() {
     let server = shop().await;
     let mut stream = source(&server).stream(here(&server).await).await.expect("the position is there");

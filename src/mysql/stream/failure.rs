@@ -9,6 +9,10 @@ use crate::mysql::schema::source_grants;
 /// "Got fatal error from master when reading data from binary log": the reason is in the text.
 const ER_MASTER_FATAL_ERROR_READING_BINLOG: u16 = 1236;
 
+/// Another dump with our server id began. A reconnect of our own, seen late; if it is somebody else's,
+/// the two take turns and both get on.
+const ER_SLAVE_SAME_ID: u16 = 4052;
+
 /// Parts of the texts with which MariaDB says that a binlog file is not there any more
 /// (`sql/sql_repl.cc` of the server).
 const PURGED: [&str; 3] = [
@@ -48,7 +52,7 @@ fn refused(endpoint: &Endpoint, server: &ServerError, error: &Error) -> SourceEr
             "{address} refuses a binlog dump: {cause}; as an administrator run: {}",
             source_grants(&endpoint.user)
         )),
-        _ if is_connection_lost(error) => {
+        code if code == ER_SLAVE_SAME_ID || is_connection_lost(error) => {
             SourceError::Unreachable(format!("binlog dump of {address}: {cause}"))
         }
         _ => SourceError::Refused(format!("{address} refuses a binlog dump: {cause}")),
