@@ -3,6 +3,7 @@
 //! Each server has its own data directory, a copy of a template that is initialised once, and dies
 //! with the test process, however that ends.
 
+mod directory;
 mod options;
 mod process;
 mod template;
@@ -39,8 +40,7 @@ impl Server {
     /// Starts a server on a fresh data directory and waits until it answers.
     pub async fn start(options: ServerOptions) -> Server {
         let directory = tokio::task::spawn_blocking(|| {
-            let directory =
-                tempfile::Builder::new().prefix("weft-mariadb-").tempdir().expect("a temporary directory");
+            let directory = directory::fresh();
             template::copy_to(&directory.path().join("data"));
             directory
         })
