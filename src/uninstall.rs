@@ -17,7 +17,7 @@ use weft_core::tables::WEFT_SCHEMA;
 
 use crate::mysql::connect::{ConnectError, Endpoint, Role, cause, connect};
 use crate::mysql::identify::consistent_position;
-use crate::mysql::schema::owner_lock;
+use crate::mysql::schema::{account, owner_lock, source_grants};
 pub use report::{Inbound, Report};
 
 /// A living node's heartbeat moves within this time; the default period is 1 s.
@@ -41,7 +41,7 @@ pub enum UninstallError {
     )]
     Mark { address: String, channel: String, source_instance: String, shard: u16, cause: String },
     #[error("{what} at {address}: {cause}{fix}")]
-    Statement { address: String, what: &'static str, cause: String, fix: &'static str },
+    Statement { address: String, what: &'static str, cause: String, fix: String },
     #[error("{what} at {address}: no answer within {} s; try again", STATEMENT_TIMEOUT.as_secs())]
     Silent { address: String, what: &'static str },
 }
@@ -58,7 +58,11 @@ struct MarkRow {
 /// schema. `say` has been called whenever the schema is gone. An instance without the schema is
 /// reported as such and left alone.
 pub async fn run(endpoint: &Endpoint, say: impl FnOnce(&Report)) -> Result<(), UninstallError> {
-    let mut session = Session { conn: connect(endpoint, Role::Control).await?, address: endpoint.address() };
+    let mut session = Session {
+        conn: connect(endpoint, Role::Control).await?,
+        address: endpoint.address(),
+        user: endpoint.user.clone(),
+    };
     let there = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?";
     let installed: Option<u8> = session
         .run("looking for the schema weft", async |conn| conn.exec_first(there, (WEFT_SCHEMA,)).await)
@@ -84,6 +88,7 @@ pub async fn run(endpoint: &Endpoint, say: impl FnOnce(&Report)) -> Result<(), U
 struct Session {
     conn: Conn,
     address: String,
+    user: String,
 }
 
 impl Session {
@@ -95,7 +100,7 @@ impl Session {
         match tokio::time::timeout(STATEMENT_TIMEOUT, statement(&mut self.conn)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                let (address, cause, fix) = (self.address.clone(), cause(&error), fix(&error));
+                let (address, cause, fix) = (self.address.clone(), cause(&error), fix(&self.user, &error));
                 Err(UninstallError::Statement { address, what, cause, fix })
             }
             Err(_) => Err(UninstallError::Silent { address: self.address.clone(), what }),
@@ -195,12 +200,13 @@ fn if_there<T>(rows: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
     }
 }
 
-fn fix(error: &Error) -> &'static str {
+fn fix(user: &str, error: &Error) -> String {
     match error {
-        Error::Server(server) if matches!(server.code, 1044 | 1142 | 1227) => {
-            "; as an administrator run: GRANT ALL PRIVILEGES ON weft.* TO the user; GRANT BINLOG ADMIN, BINLOG \
-             MONITOR ON *.* TO the user"
-        }
-        _ => "; try again",
+        Error::Server(server) if matches!(server.code, 1044 | 1142 | 1227) => format!(
+            "; as an administrator run: {}; GRANT BINLOG ADMIN ON *.* TO {}",
+            source_grants(user),
+            account(user)
+        ),
+        _ => String::from("; try again"),
     }
 }

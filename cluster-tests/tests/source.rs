@@ -20,13 +20,10 @@ const TABLE_MAP: u8 = 19;
 const WRITE_ROWS_V1: u8 = 23;
 const HEARTBEAT: u8 = 27;
 const GTID: u8 = 162;
-
-fn endpoint(server: &Server) -> Endpoint {
-    Endpoint { host: "127.0.0.1".into(), port: server.port(), user: "root".into(), password: String::new() }
-}
+const WRITE_ROWS_COMPRESSED_V1: u8 = 166;
 
 fn source(server: &Server) -> MariaDbSource {
-    MariaDbSource::new(endpoint(server), "sh.main", "sh-1")
+    MariaDbSource::new(server.endpoint(), "sh.main", "sh-1")
 }
 
 fn kind(event: &[u8]) -> u8 {
@@ -40,7 +37,7 @@ fn canonical(event: Vec<u8>) -> Vec<u8> {
     event
 }
 
-/// Reads until `last` says so; returns all events read, the last one included.
+/// Reads until `last` says so; returns the events up to that one. What came with it is dropped.
 async fn read_until(stream: &mut Box<dyn EventStream>, last: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
     let mut seen: Vec<Vec<u8>> = Vec::new();
     let reading = async {
@@ -171,6 +168,54 @@ async fn a_large_event_comes_whole_past_the_packet_limit() {
 }
 
 #[tokio::test]
+async fn an_event_damaged_on_disk_is_refused_with_its_place() {
+    let server = shop().await;
+    let from = here(&server).await;
+    server.execute("INSERT INTO shop.t VALUES (1, 'pristine')").await;
+    let (file, position) = server.binlog_position().await;
+    let path = server.data_directory().join(file);
+    let mut bytes = std::fs::read(&path).expect("the binlog file is there");
+    let at = bytes.windows(8).rposition(|window| window == b"pristine").expect("the row is in it");
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).expect("the binlog file can be written");
+
+    let error = match source(&server).stream(from).await {
+        Err(error) => error,
+        Ok(mut stream) => failure(&mut stream).await,
+    };
+    let SourceError::Refused(text) = &error else { panic!("{error:?}") };
+    // The transaction ends with an Xid event of 31 bytes behind the damaged one.
+    assert!(text.contains("checksum") && text.contains(&(position - 31).to_string()), "{text}");
+}
+
+#[tokio::test]
+async fn tables_of_every_type_and_compressed_events_come_through() {
+    let server = shop().await;
+    let mut stream = source(&server).stream(here(&server).await).await.expect("the position is there");
+    server
+        .execute(
+            "SET GLOBAL log_bin_compress = ON, log_bin_compress_min_len = 10;
+             CREATE TABLE shop.types (id INT PRIMARY KEY, a TEXT COMPRESSED, b VARCHAR(300) COMPRESSED,
+               c BLOB COMPRESSED, d UUID, e INET6, f INET4, g JSON, h GEOMETRY, i BIT(9), j SET('x','y'),
+               k ENUM('x','y'), l DECIMAL(30,9), m TIME(3), n DATETIME(6), o TIMESTAMP(1) NULL, p YEAR,
+               q CHAR(255) CHARACTER SET utf8mb4, r DOUBLE, s FLOAT, t MEDIUMINT UNSIGNED, u DATE,
+               v POINT, w INT AS (id + 1) VIRTUAL, x INT INVISIBLE)",
+        )
+        .await;
+    server
+        .execute("INSERT INTO shop.types (id, a, g) VALUES (1, REPEAT('long enough ', 100), '{\"k\": 1}')")
+        .await;
+    server.execute("INSERT INTO shop.t VALUES (1, REPEAT('z', 20)), (2, REPEAT('z', 20))").await;
+    let transactions = std::cell::Cell::new(0);
+    let events = read_until(&mut stream, |event| {
+        transactions.set(transactions.get() + u32::from(kind(event) == XID));
+        transactions.get() == 2
+    })
+    .await;
+    assert!(kinds(&events).contains(&WRITE_ROWS_COMPRESSED_V1), "{:?}", kinds(&events));
+}
+
+#[tokio::test]
 async fn heartbeats_come_while_nothing_is_written() {
     let server = shop().await;
     let mut stream = source(&server).stream(here(&server).await).await.expect("the position is there");
@@ -198,6 +243,17 @@ async fn a_purged_position_and_a_purged_gtid_are_told_at_once() {
     for from in [position, StreamFrom::Gtid(gtid)] {
         let error = source.stream(from.clone()).await.err().expect("it is purged");
         assert!(matches!(error, SourceError::Purged(_)), "{from:?}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_position_too_large_for_the_dump_command_never_means_the_beginning() {
+    let server = shop().await;
+    let (file, _) = server.binlog_position().await;
+    for file in [file, "binlog.000999".into()] {
+        let from = StreamFrom::Position { file, position: 5 << 30 };
+        let outcome = source(&server).stream(from.clone()).await;
+        assert!(matches!(outcome.err(), Some(SourceError::Purged(_) | SourceError::Refused(_))), "{from:?}");
     }
 }
 
@@ -239,6 +295,32 @@ async fn a_killed_server_is_unreachable_and_the_same_source_reads_on_after_its_r
     let mut stream = source.stream(from).await.expect("the position is there");
     server.execute("INSERT INTO shop.t VALUES (1, 'after the crash')").await;
     read_until(&mut stream, |event| contains(event, "after the crash")).await;
+}
+
+#[tokio::test]
+async fn a_clean_stop_a_kill_and_a_rival_replica_are_all_worth_a_reconnect() {
+    let mut server = shop().await;
+    let source = source(&server);
+    let from = here(&server).await;
+    let dumps = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+
+    let mut stream = source.stream(from.clone()).await.expect("the position is there");
+    let id = server.query::<u64>(dumps).await[0];
+    server.execute(&format!("KILL {id}")).await;
+    let error = failure(&mut stream).await;
+    assert!(matches!(error, SourceError::Unreachable(_)), "killed: {error:?}");
+    drop(stream);
+
+    let mut stream = source.stream(from.clone()).await.expect("the position is there");
+    let rival = self::source(&server).stream(from.clone()).await.expect("the same id takes over");
+    let error = failure(&mut stream).await;
+    assert!(matches!(error, SourceError::Unreachable(_)), "rival: {error:?}");
+    drop((stream, rival));
+
+    let mut stream = source.stream(from).await.expect("the position is there");
+    server.stop().await;
+    let error = failure(&mut stream).await;
+    assert!(matches!(error, SourceError::Unreachable(_)), "stopped: {error:?}");
 }
 
 #[tokio::test]
@@ -307,7 +389,7 @@ async fn nodes_that_install_at_the_same_time_agree_where_the_history_begins() {
 async fn a_missing_right_is_told_in_one_line_with_the_statements() {
     let server = Server::start(ServerOptions::new(1)).await;
     server.execute("CREATE USER poor@'%' IDENTIFIED BY 'secret'").await;
-    let poor = Endpoint { user: "poor".into(), password: "secret".into(), ..endpoint(&server) };
+    let poor = Endpoint { user: "poor".into(), password: "secret".into(), ..server.endpoint() };
     let source = MariaDbSource::new(poor.clone(), "sh.main", "sh-1");
     for error in [
         source.install().await.expect_err("it may not create"),
@@ -315,11 +397,37 @@ async fn a_missing_right_is_told_in_one_line_with_the_statements() {
         source.stream(here(&server).await).await.err().expect("it may not dump"),
     ] {
         let SourceError::Refused(text) = &error else { panic!("{error:?}") };
-        assert!(text.contains("GRANT") && !text.contains('\n') && !text.contains("secret"), "{text}");
+        assert!(text.contains("TO 'poor'@'%'") && !text.contains('\n') && !text.contains("secret"), "{text}");
     }
     let wrong = Endpoint { password: "wrong".into(), ..poor };
     let error = MariaDbSource::new(wrong, "sh.main", "sh-1").identify().await.expect_err("wrong password");
     assert!(matches!(&error, SourceError::Refused(text) if text.contains("Access denied")), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_rights_that_the_errors_name_are_enough() {
+    let server = shop().await;
+    server
+        .execute(
+            "CREATE USER weft@'%' IDENTIFIED BY 'secret';
+             GRANT ALL PRIVILEGES ON weft.* TO weft@'%';
+             GRANT SELECT, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO weft@'%'",
+        )
+        .await;
+    let weft = Endpoint { user: "weft".into(), password: "secret".into(), ..server.endpoint() };
+    let source = MariaDbSource::new(weft, "sh.main", "sh-1");
+    source.install().await.expect("it may create the schema");
+    let identity = source.identify().await.expect("it may see the binlog");
+    source.heartbeat(Micros(1)).await.expect("it may write its own tables");
+    let facts = source.describe(&TableName::new("shop", "t")).await.expect("it may see tables");
+    assert_eq!(facts.expect("the table is there").primary_key, [0]);
+    for from in [
+        StreamFrom::Gtid(identity.gtid),
+        StreamFrom::Position { file: identity.file, position: identity.position },
+    ] {
+        let mut stream = source.stream(from).await.expect("it may dump");
+        read_until(&mut stream, |event| kind(event) == HEARTBEAT).await;
+    }
 }
 
 #[tokio::test]

@@ -15,12 +15,7 @@ use weft_core::time::Micros;
 
 async fn installed() -> (Server, Endpoint, MariaDbSource) {
     let server = Server::start(ServerOptions::new(1)).await;
-    let endpoint = Endpoint {
-        host: "127.0.0.1".into(),
-        port: server.port(),
-        user: "root".into(),
-        password: String::new(),
-    };
+    let endpoint = server.endpoint();
     let source = MariaDbSource::new(endpoint.clone(), "sh.main", "sh-1");
     source.install().await.expect("root may create");
     (server, endpoint, source)
