@@ -1,0 +1,3 @@
+//! The node program: command line, configuration, wiring, admin HTTP and the real ports.
+
+pub mod config;

@@ -1,0 +1,3 @@
+//! The node package from outside: configuration files and the `weft` program itself.
+
+mod config;
