@@ -1,3 +1,9 @@
-//! The node program: command line, configuration, wiring, admin HTTP and the real ports.
+//! The real world of a node: MySQL, mmap, TCP, configuration and the command line. One line a room.
 
+pub mod admin;
+pub mod check;
+pub mod cli;
 pub mod config;
+pub mod error;
+pub mod log;
+pub mod mysql;
