@@ -2,3 +2,4 @@
 //! `weft-core`'s; they talk to the world only through [`ports`].
 
 pub mod ports;
+pub mod status;
