@@ -7,3 +7,4 @@ pub mod config;
 pub mod error;
 pub mod log;
 pub mod mysql;
+pub mod uninstall;

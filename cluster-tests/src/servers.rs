@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
 use tempfile::TempDir;
+use weft::mysql::connect::Endpoint;
 
 use crate::ports::Port;
 use process::Process;
@@ -58,6 +59,11 @@ impl Server {
     /// Address as the configuration file takes it; root has no password.
     pub fn url(&self) -> String {
         format!("mysql://root@127.0.0.1:{}", self.port())
+    }
+
+    /// The same address and account for Weft's own code.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint { host: "127.0.0.1".into(), port: self.port(), user: "root".into(), password: String::new() }
     }
 
     pub fn server_id(&self) -> u32 {
