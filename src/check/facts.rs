@@ -90,7 +90,7 @@ pub struct KeyColumn {
     pub collation: Option<Collation>,
 }
 
-/// A collation by name and, where the server gives one, id.
+/// A collation by name and id; id 0 where the server gives none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collation {
     pub name: String,

@@ -29,7 +29,12 @@ pub struct Finding {
 
 impl Finding {
     /// An error about an instance.
-    pub fn error(code: &'static str, instance: &str, what: impl Into<String>, fix: impl Into<String>) -> Finding {
+    pub fn error(
+        code: &'static str,
+        instance: &str,
+        what: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Finding {
         Finding {
             level: Level::Error,
             code,

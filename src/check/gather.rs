@@ -33,7 +33,9 @@ pub(super) async fn gather(
     };
     let mut conn = match tokio::time::timeout(TIMEOUT, Conn::new(options(server))).await {
         Err(_) => return Err(unreachable(format!("no answer within {} s", TIMEOUT.as_secs()))),
-        Ok(Err(error)) => return Err(no_session(instance, server, &error).unwrap_or_else(|| unreachable(innermost(&error)))),
+        Ok(Err(error)) => {
+            return Err(no_session(instance, server, &error).unwrap_or_else(|| unreachable(innermost(&error))));
+        }
         Ok(Ok(conn)) => conn,
     };
     let facts = tokio::time::timeout(TIMEOUT * 3, read(&mut conn, instance, server, filters)).await;
@@ -109,8 +111,9 @@ async fn read(
 }
 
 async fn variables(conn: &mut Conn) -> Result<BTreeMap<String, String>, Error> {
-    let rows: Vec<(String, String)> = conn.query("SHOW GLOBAL VARIABLES").await?;
-    Ok(rows.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect())
+    let rows: Vec<(String, Option<Vec<u8>>)> = conn.query("SHOW GLOBAL VARIABLES").await?;
+    let text = |value: Option<Vec<u8>>| String::from_utf8_lossy(&value.unwrap_or_default()).into_owned();
+    Ok(rows.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), text(value))).collect())
 }
 
 async fn grants(conn: &mut Conn) -> Result<Grants, Error> {

@@ -176,14 +176,18 @@ mod tests {
 
     #[test]
     fn all_and_super_include_what_they_include() {
-        assert!(grants(&["GRANT ALL PRIVILEGES ON *.* TO `r`@`h` WITH GRANT OPTION"]).everywhere("BINLOG REPLAY"));
+        assert!(
+            grants(&["GRANT ALL PRIVILEGES ON *.* TO `r`@`h` WITH GRANT OPTION"]).everywhere("BINLOG REPLAY")
+        );
         let owner = grants(&["GRANT SUPER ON *.* TO `r`@`h`"]);
         assert!(owner.everywhere("BINLOG REPLAY") && !owner.on_schema("SELECT", "shop"));
     }
 
     #[test]
     fn odd_lines_give_nothing() {
-        for line in ["", "GRANT", "GRANT SELECT ON", "GRANT SELECT ON `a", "GRANT SELECT ON `a`.", "GRANT X ON a.b"] {
+        for line in
+            ["", "GRANT", "GRANT SELECT ON", "GRANT SELECT ON `a", "GRANT SELECT ON `a`.", "GRANT X ON a.b"]
+        {
             assert!(parse_line(line).is_none(), "{line}");
         }
     }

@@ -62,7 +62,8 @@ async fn read_columns(conn: &mut Conn, tables: &mut Tables) -> Result<(), Error>
          FROM information_schema.columns WHERE table_schema NOT IN {INTERNAL} \
          ORDER BY table_schema, table_name, ordinal_position"
     );
-    let rows: Vec<(String, String, String, String, Option<String>, String, String)> = conn.query(query).await?;
+    let rows: Vec<(String, String, String, String, Option<String>, String, String)> =
+        conn.query(query).await?;
     for (schema, table, name, column_type, collation, nullable, extra) in rows {
         if let Some(facts) = tables.get_mut(&TableName::new(schema, table)) {
             facts.columns.push(ColumnFacts {
@@ -78,13 +79,14 @@ async fn read_columns(conn: &mut Conn, tables: &mut Tables) -> Result<(), Error>
 }
 
 async fn read_keys(conn: &mut Conn, tables: &mut Tables) -> Result<(), Error> {
-    let ids: Vec<(String, u16)> = conn
+    let ids: Vec<(String, u64)> = conn
         .query(
             "SELECT full_collation_name, id FROM information_schema.collation_character_set_applicability \
              WHERE id IS NOT NULL",
         )
         .await?;
-    let ids: HashMap<String, u16> = ids.into_iter().collect();
+    let ids: HashMap<String, u16> =
+        ids.into_iter().filter_map(|(name, id)| Some((name, u16::try_from(id).ok()?))).collect();
     let query = format!(
         "SELECT table_schema, table_name, index_name, column_name FROM information_schema.statistics \
          WHERE non_unique = 0 AND table_schema NOT IN {INTERNAL} \
@@ -96,15 +98,15 @@ async fn read_keys(conn: &mut Conn, tables: &mut Tables) -> Result<(), Error> {
         let column = column.unwrap_or_default();
         let of_column = facts.columns.iter().find(|own| own.name == column);
         let collation = of_column.and_then(|own| own.collation.clone());
-        let collation =
-            collation.map(|name| Collation { id: ids.get(&name).copied().unwrap_or(0), name });
+        let collation = collation.map(|name| Collation { id: ids.get(&name).copied().unwrap_or(0), name });
         facts.keys.push(KeyColumn { key, column, collation });
     }
     Ok(())
 }
 
 async fn read_triggers(conn: &mut Conn, tables: &mut Tables) -> Result<(), Error> {
-    let query = "SELECT event_object_schema, event_object_table, trigger_name FROM information_schema.triggers";
+    let query =
+        "SELECT event_object_schema, event_object_table, trigger_name FROM information_schema.triggers";
     let rows: Vec<(String, String, String)> = conn.query(query).await?;
     for (schema, table, trigger) in rows {
         if let Some(facts) = tables.get_mut(&TableName::new(schema, table)) {

@@ -12,9 +12,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::config::Deployment;
+use crate::config::{Deployment, Instance};
 use crate::error::Failure;
-use crate::log;
+use crate::{log, uninstall};
 use args::{Args, Command};
 
 /// Runs the command line `arguments`, the program's name first, and says how the process ends.
@@ -53,10 +53,11 @@ fn run(command: Command) -> Result<u8, Failure> {
                 Deployment::load(&verify.config)?;
                 Err(Failure::NotBuilt { command: "weft verify", instead: "compare with CHECKSUM TABLE" })
             }
-            Command::Uninstall(uninstall) => {
-                let deployment = Deployment::load(&uninstall.config)?;
-                known_instance(&deployment, &uninstall.instance)?;
-                Err(Failure::NotBuilt { command: "weft uninstall", instead: "drop the schema weft by hand" })
+            Command::Uninstall(args) => {
+                let deployment = Deployment::load(&args.config)?;
+                let endpoint = known_instance(&deployment, &args.instance)?.server()?.endpoint();
+                let done = uninstall::run(&endpoint, |report| print!("{report}")).await;
+                done.map(|()| 0).map_err(|error| Failure::Failed(error.to_string()))
             }
             Command::Demo(_) => Err(Failure::NotBuilt { command: "weft demo", instead: "start two servers" }),
         }
@@ -64,9 +65,9 @@ fn run(command: Command) -> Result<u8, Failure> {
 }
 
 /// Refuses an instance that the configuration does not have.
-fn known_instance(deployment: &Deployment, name: &str) -> Result<(), Failure> {
-    if deployment.instances.contains_key(name) {
-        return Ok(());
+fn known_instance<'a>(deployment: &'a Deployment, name: &str) -> Result<&'a Instance, Failure> {
+    if let Some(instance) = deployment.instances.get(name) {
+        return Ok(instance);
     }
     let known: Vec<&str> = deployment.instances.keys().map(String::as_str).collect();
     Err(Failure::Usage(format!(

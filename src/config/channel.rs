@@ -3,20 +3,12 @@
 use std::time::Duration;
 
 use weft_core::channel::delivery::Consistency;
+use weft_core::filter::decide::ConflictRule;
 use weft_core::tables::TableFilter;
 
 use super::error::Problem;
 use super::raw::{RawChannel, RawConflict};
 use super::units::{ByteSize, Count, Span, within};
-
-/// How two changes of one row are decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    /// The greater version wins.
-    LastWriteWins,
-    /// Everything is applied: for tables that only one side writes.
-    None,
-}
 
 /// One direction of a channel, by full instance names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,7 +25,7 @@ pub struct Channel {
     pub directions: Vec<Direction>,
     pub tables: TableFilter,
     pub consistency: Consistency,
-    pub rule: Rule,
+    pub rule: ConflictRule,
     /// 1 to 256.
     pub shards: u16,
     /// Bytes of transactions that may be pulled and not yet applied.
@@ -118,11 +110,11 @@ fn directions(key: &str, raw: &RawChannel) -> Result<Vec<Direction>, Problem> {
     Ok(if two_way { vec![forth, back] } else { vec![forth] })
 }
 
-fn rule(key: &str, raw: &RawChannel, two_way: bool) -> Result<Rule, Problem> {
+fn rule(key: &str, raw: &RawChannel, two_way: bool) -> Result<ConflictRule, Problem> {
     let of = |field: &str| format!("{key}.{field}");
     match (raw.conflict, two_way) {
-        (None | Some(RawConflict::LastWriteWins), true) => Ok(Rule::LastWriteWins),
-        (None | Some(RawConflict::None), false) => Ok(Rule::None),
+        (None | Some(RawConflict::LastWriteWins), true) => Ok(ConflictRule::LastWriteWins),
+        (None | Some(RawConflict::None), false) => Ok(ConflictRule::None),
         (Some(RawConflict::None), true) => Err(clash(
             of("conflict"),
             of("between"),

@@ -11,6 +11,7 @@ use super::raw::{RawHeartbeat, RawInstance};
 use super::template::{Lookup, Secret, Template, process_environment};
 use super::units::{ByteSize, Span, within};
 use super::url::ServerUrl;
+use crate::mysql::connect::Endpoint;
 
 /// An instance, checked.
 #[derive(Debug, Clone)]
@@ -45,6 +46,18 @@ pub struct Server {
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}:{}", self.user, self.host, self.port)
+    }
+}
+
+impl Server {
+    /// The same, as sessions are opened with it.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            host: self.host.clone(),
+            port: self.port,
+            user: self.user.clone(),
+            password: self.password.reveal().clone(),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ mod units;
 mod url;
 
 pub use address::Address;
-pub use channel::{Channel, Direction, Rule};
+pub use channel::{Channel, Direction};
 pub use deployment::Deployment;
 pub use error::{ConfigError, Problem};
 pub use instance::{Instance, Server};

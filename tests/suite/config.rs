@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use weft::config::raw::RawDeployment;
-use weft::config::{ByteSize, Deployment, Direction, Problem, Rule};
+use weft::config::{ByteSize, Deployment, Direction, Problem};
 use weft_core::channel::delivery::Consistency;
+use weft_core::filter::decide::ConflictRule;
 use weft_core::instance::InstanceId;
 use weft_core::tables::TableFilter;
 
@@ -54,7 +55,7 @@ fn the_two_sites_file_is_accepted_with_every_default() {
     assert_eq!(node.admin().expect("literal").to_string(), "127.0.0.1:7481");
     assert_eq!(node.data().expect("literal"), Path::new("dir/data/sh-1"));
     let orders = &deployment.channels["orders"];
-    assert_eq!((orders.rule, orders.consistency), (Rule::LastWriteWins, Consistency::Transaction));
+    assert_eq!((orders.rule, orders.consistency), (ConflictRule::LastWriteWins, Consistency::Transaction));
     assert_eq!((orders.shards, orders.batch_rows_max), (8, 5_000));
     assert_eq!((orders.in_flight, orders.fence_timeout), (ByteSize::mib(64), Duration::from_millis(200)));
     assert!(orders.is_two_way() && deployment.is_source("sh.main") && deployment.is_target("sh.main"));
@@ -264,7 +265,7 @@ fn conflict_rules_fit_the_direction() {
         with(between, &format!("from = \"sh.main\"\nto = \"bj.main\"\n{rest}"))
     };
     let accepted = parse(&one_way("conflict = \"none\"")).expect("accepted");
-    assert_eq!(accepted.channels["orders"].rule, Rule::None);
+    assert_eq!(accepted.channels["orders"].rule, ConflictRule::None);
     assert!(!accepted.is_target("sh.main") && !accepted.is_source("bj.main"));
     assert!(refusal(&one_way("conflict = \"last-write-wins\"")).contains("a rule needs both directions"));
 }

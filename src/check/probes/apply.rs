@@ -31,8 +31,9 @@ pub(super) fn idempotent_or_firing_triggers(subject: &Subject<'_>) -> Vec<Findin
     }
     let triggers = facts.variable("slave_run_triggers_for_rbr");
     if !triggers.is_empty() && !triggers.eq_ignore_ascii_case("NO") {
-        let what =
-            format!("slave_run_triggers_for_rbr is {triggers}: triggers would do again what they did at the source");
+        let what = format!(
+            "slave_run_triggers_for_rbr is {triggers}: triggers would do again what they did at the source"
+        );
         let fix = "SET GLOBAL slave_run_triggers_for_rbr = NO, and the same in the option file";
         findings.push(Finding::error("slave-triggers", &facts.instance, what, fix));
     }

@@ -20,7 +20,8 @@ pub(super) fn off_or_not_rows(subject: &Subject<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let what = format!("binlog_format is {format}: changes are not logged as rows");
-    let fix = "SET GLOBAL binlog_format = ROW, and the same in the option file; then reconnect the applications";
+    let fix =
+        "SET GLOBAL binlog_format = ROW, and the same in the option file; then reconnect the applications";
     vec![Finding::error("binlog-format", &facts.instance, what, fix)]
 }
 

@@ -91,7 +91,8 @@ fn replaying(subject: &Subject<'_>) -> Option<Finding> {
 fn tables(subject: &Subject<'_>) -> Vec<Finding> {
     let facts = subject.facts;
     let wanted = if subject.is_target { &SQL[..] } else { &SQL[..1] };
-    let mut schemas: BTreeSet<&str> = subject.channels.iter().flat_map(|channel| named_schemas(channel)).collect();
+    let mut schemas: BTreeSet<&str> =
+        subject.channels.iter().flat_map(|channel| named_schemas(channel)).collect();
     schemas.retain(|schema| !facts.grants.somewhere_in("SELECT", schema));
     let whole = schemas.iter().map(|schema| {
         let what = format!("{} lacks {} on the schema {schema}", facts.grants.account, wanted.join(", "));
@@ -104,7 +105,8 @@ fn tables(subject: &Subject<'_>) -> Vec<Finding> {
         if lacking.is_empty() {
             return None;
         }
-        let use_of = if subject.is_target { "lock its rows, or write them by SQL" } else { "compare its rows" };
+        let use_of =
+            if subject.is_target { "lock its rows, or write them by SQL" } else { "compare its rows" };
         let what =
             format!("{} lacks {} on {} to {use_of}", facts.grants.account, lacking.join(", "), table.name);
         let fix = grant(&lacking, &table.name.quoted(), facts);
@@ -116,14 +118,18 @@ fn tables(subject: &Subject<'_>) -> Vec<Finding> {
 /// Schemas that the channel's globs name in full.
 fn named_schemas(channel: &crate::config::Channel) -> impl Iterator<Item = &str> {
     let globs = channel.tables.globs.iter().filter(|glob| !glob.starts_with('!'));
-    globs.filter_map(|glob| glob.split_once('.')).map(|(schema, _)| schema).filter(|s| !s.contains(['*', '?']))
+    globs
+        .filter_map(|glob| glob.split_once('.'))
+        .map(|(schema, _)| schema)
+        .filter(|s| !s.contains(['*', '?']))
 }
 
 fn seeing_native_replication(facts: &InstanceFacts) -> Option<Finding> {
     if facts.native_sources.is_some() {
         return None;
     }
-    let what = format!("{} may not see native replication, so a circle with it stays unseen", facts.grants.account);
+    let what =
+        format!("{} may not see native replication, so a circle with it stays unseen", facts.grants.account);
     let fix = grant(&["SLAVE MONITOR"], "*.*", facts);
     Some(Finding::warning("grant-slave-monitor", &facts.instance, what, fix))
 }

@@ -47,7 +47,8 @@ pub(super) fn settings_to_know(subject: &Subject<'_>) -> Vec<Finding> {
         findings.push(Finding::warning("durability", &facts.instance, what, fix));
     }
     if subject.is_source && facts.variable("secure_timestamp").eq_ignore_ascii_case("NO") {
-        let what = "users may SET timestamp: it becomes the time of their changes, by which conflicts are decided";
+        let what =
+            "users may SET timestamp: it becomes the time of their changes, by which conflicts are decided";
         let fix = "start the server with secure_timestamp = YES";
         findings.push(Finding::warning("set-timestamp", &facts.instance, what, fix));
     }

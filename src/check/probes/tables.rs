@@ -1,5 +1,7 @@
 //! The replicated tables of one instance.
 
+use weft_core::key::collation::{supported, supported_names};
+
 use super::Subject;
 use crate::check::facts::{KeyColumn, TableFacts};
 use crate::check::finding::Finding;
@@ -23,7 +25,8 @@ pub(super) fn keys_and_engines(subject: &Subject<'_>) -> Vec<Finding> {
         };
         let name = table.name.quoted();
         if !table.has_primary_key() {
-            let fix = format!("ALTER TABLE {name} ADD PRIMARY KEY (…), or take it out of the channel with a !glob");
+            let fix =
+                format!("ALTER TABLE {name} ADD PRIMARY KEY (…), or take it out of the channel with a !glob");
             found("no-primary-key", format!("table {} has no primary key", table.name), fix);
         }
         if !table.transactional {
@@ -40,7 +43,7 @@ pub(super) fn keys_and_engines(subject: &Subject<'_>) -> Vec<Finding> {
                 let fix = format!(
                     "ALTER TABLE {name} MODIFY {} … COLLATE one of: {}",
                     weft_core::tables::quote(&column.column),
-                    WEIGHED.join(", ")
+                    supported_like(collation)
                 );
                 found("collation", what, fix);
             }
@@ -49,15 +52,16 @@ pub(super) fn keys_and_engines(subject: &Subject<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Collations whose equality Weft reproduces, besides all that compare bytes.
-const WEIGHED: [&str; 5] =
-    ["utf8mb4_bin", "utf8mb4_general_ci", "utf8mb3_general_ci", "latin1_swedish_ci", "ascii_general_ci"];
-
 fn is_weighed(column: &KeyColumn) -> bool {
-    column.collation.as_ref().is_none_or(|collation| {
-        let name = collation.name.as_str();
-        WEIGHED.contains(&name) || name == "binary" || name.ends_with("_bin")
-    })
+    column.collation.as_ref().is_none_or(|collation| supported(collation.id))
+}
+
+/// The supported collations of the same character set; the most used one where there is none.
+fn supported_like(name: &str) -> String {
+    let charset = name.split('_').next().unwrap_or_default();
+    let alike = |other: &&str| other.split('_').next() == Some(charset);
+    let names: Vec<&str> = supported_names().iter().copied().filter(alike).collect();
+    if names.is_empty() { "utf8mb4_general_ci".to_owned() } else { names.join(", ") }
 }
 
 /// MariaDB does not log the rows that a cascade changes.
