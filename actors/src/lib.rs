@@ -9,3 +9,4 @@ pub mod ports;
 pub mod sink;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod status;
