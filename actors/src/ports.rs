@@ -224,6 +224,11 @@ pub trait PeerStream: Send {
     /// The next message. Cancel-safe.
     fn receive(&mut self) -> BoxFuture<'_, Result<FromServer, PeerError>>;
     fn send(&mut self, message: FromClient) -> BoxFuture<'_, Result<(), PeerError>>;
+    /// Bytes received so far, those of a message still under way included: a peer that sends one
+    /// long message over a slow line is not silent. 0 where nobody counts.
+    fn bytes_received(&self) -> u64 {
+        0
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use weft_actors::link::puller::{PullHandle, Pulled, PullerConfig, spawn};
 use weft_actors::link::server::LinkServer;
@@ -119,6 +119,41 @@ async fn a_pull_goes_on_where_it_was_when_the_node_comes_back() {
     append(&buffer, 51..=99);
     let _again = PeerListener::bind(&address, KEY, server).await.expect("the port is free again");
     assert_eq!(deliveries(&mut handle, 49).await, (51..=99).map(scn).collect::<Vec<_>>());
+}
+
+/// Forwards connections to `to` and closes each after so many bytes of answers; once `cuts` is used
+/// up, connections live on.
+async fn cutting_proxy(to: String, cuts: Vec<u64>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    tokio::spawn(async move {
+        let mut cuts = cuts.into_iter();
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(&to).await.expect("the node listens");
+            let cut = cuts.next();
+            tokio::spawn(async move {
+                let (mut near_read, mut near_write) = near.split();
+                let (far_read, mut far_write) = far.split();
+                let mut far_read = far_read.take(cut.unwrap_or(u64::MAX));
+                tokio::select! {
+                    _ = tokio::io::copy(&mut near_read, &mut far_write) => {}
+                    _ = tokio::io::copy(&mut far_read, &mut near_write) => {}
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn sockets_cut_anywhere_leave_no_gap_and_no_repeat() {
+    let (server, buffer) = node();
+    append(&buffer, 1..=300);
+    let listener = PeerListener::bind("127.0.0.1:0", KEY, server).await.expect("a free port");
+    // From within the welcome to some dozen frames.
+    let cuts = vec![10, 97, 211, 1009, 4001, 7919, 12_007, 9973, 503, 6007];
+    let mut handle = pull_from(cutting_proxy(listener.address().to_string(), cuts).await);
+    assert_eq!(deliveries(&mut handle, 300).await, (1..=300).map(scn).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -39,6 +39,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> PeerStream for Connection<S> {
     fn send(&mut self, message: FromClient) -> BoxFuture<'_, Result<(), PeerError>> {
         async move { within(self.writer.send(&message)).await }.boxed()
     }
+
+    fn bytes_received(&self) -> u64 {
+        self.reader.bytes_read()
+    }
 }
 
 async fn within(sending: impl Future<Output = Result<(), LinkError>>) -> Result<(), PeerError> {

@@ -20,6 +20,7 @@ mod pull_session;
 pub mod puller;
 pub mod serve_pull;
 pub mod server;
+pub mod status;
 pub mod stream;
 #[cfg(test)]
 mod tests;

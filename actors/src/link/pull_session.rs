@@ -139,7 +139,8 @@ impl Session {
 
     /// Takes one message; true if it proves that the pull works.
     async fn step(&mut self, puller: &mut Puller) -> Result<bool, Stop> {
-        let dead_at = Instant::now() + DEAD_AFTER;
+        let mut dead_at = Instant::now() + DEAD_AFTER;
+        let mut heard = self.stream.bytes_received();
         let message = loop {
             tokio::select! {
                 message = self.stream.receive() => break message?,
@@ -150,6 +151,12 @@ impl Session {
                 () = sleep_until(self.keepalive_due) => self.keep_alive(puller).await?,
                 () = puller.output.closed() => return Err(Stop::ConsumerGone),
                 () = sleep_until(dead_at) => {
+                    // A long message over a slow line may take longer; its bytes show that it comes.
+                    if self.stream.bytes_received() > heard {
+                        heard = self.stream.bytes_received();
+                        dead_at = Instant::now() + DEAD_AFTER;
+                        continue;
+                    }
                     let reason = format!("the source's node said nothing for {} s", DEAD_AFTER.as_secs());
                     return Err(Ended { kind: EndKind::Silent, reason }.into());
                 }

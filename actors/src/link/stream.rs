@@ -43,12 +43,18 @@ pub struct MessageReader<R> {
     read: R,
     buffer: BytesMut,
     decoder: Decoder,
+    bytes_read: u64,
 }
 
 impl<R: AsyncRead + Unpin> MessageReader<R> {
     /// A reader that refuses messages longer than `max_bytes`.
     pub fn new(read: R, max_bytes: u32) -> MessageReader<R> {
-        MessageReader { read, buffer: BytesMut::new(), decoder: Decoder::new(max_bytes) }
+        MessageReader { read, buffer: BytesMut::new(), decoder: Decoder::new(max_bytes), bytes_read: 0 }
+    }
+
+    /// Bytes read so far, those of a message under way included.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read
     }
 
     /// Changes the longest message.
@@ -98,7 +104,10 @@ impl<R: AsyncRead + Unpin> MessageReader<R> {
         self.buffer.reserve(READ_BYTES);
         match self.read.read_buf(&mut self.buffer).await? {
             0 => Err(LinkError::Closed),
-            _ => Ok(()),
+            bytes => {
+                self.bytes_read += bytes as u64;
+                Ok(())
+            }
         }
     }
 }

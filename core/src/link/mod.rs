@@ -6,3 +6,5 @@ pub mod handshake;
 pub mod incoming;
 pub mod message;
 pub mod outgoing;
+#[cfg(test)]
+mod tests;

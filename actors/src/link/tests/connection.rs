@@ -9,9 +9,11 @@ use weft_core::link::message::{FromClient, FromServer, Hello, PROTOCOL, Purpose}
 
 use super::*;
 use crate::link::client::Connection;
+use crate::link::status::ask_status;
 use crate::link::stream::LinkError;
 use crate::link::{DEAD_AFTER, KEEPALIVE};
 use crate::ports::{PeerError, PeerStream};
+use crate::testing::peers::PipePeers;
 
 fn open(fixture: &Fixture) -> (DuplexStream, tokio::task::JoinHandle<Result<(), LinkError>>) {
     let (near, far) = tokio::io::duplex(1 << 16);
@@ -122,4 +124,13 @@ async fn a_source_that_is_not_here_is_refused_for_now() {
     assert!(matches!(stream.receive().await, Ok(FromServer::Welcome { .. })));
     assert!(matches!(stream.receive().await, Ok(FromServer::Refused { retry: true, .. })));
     assert!(matches!(stream.receive().await, Err(PeerError::Unreachable(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_nodes_status_is_asked_for_in_one_call_and_a_refusal_comes_back() {
+    let peers = PipePeers::new(Fixture::new().server, 4096, []);
+    let status = ask_status(peers.as_ref(), "sh-1", &Own::new("shop", "bj-1")).await;
+    assert_eq!(status, Ok(r#"{"node":"sh-1"}"#.into()));
+    let refused = ask_status(peers.as_ref(), "sh-1", &Own::new("bank", "bj-1")).await;
+    assert!(matches!(refused, Err(PeerError::Refused(_))), "{refused:?}");
 }

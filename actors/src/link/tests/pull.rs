@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::FutureExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use weft_core::link::message::{FromClient, FromServer};
 
@@ -133,4 +134,56 @@ async fn a_server_that_says_nothing_is_given_up_after_ten_seconds() {
     let began = tokio::time::Instant::now();
     assert!(matches!(next(&mut handle).await, Pulled::Disconnected { reason } if reason.contains("10 s")));
     assert_eq!(began.elapsed().as_secs(), 10);
+}
+
+/// A slow line: the server's bytes come in drops.
+struct Slow(LinkServer);
+
+impl Peers for Slow {
+    fn connect(
+        &self,
+        _address: String,
+        hello: weft_core::link::message::Hello,
+    ) -> BoxFuture<'_, Result<Box<dyn PeerStream>, PeerError>> {
+        async move {
+            let (near, mut line) = tokio::io::duplex(1 << 16);
+            let (mut other_end, far) = tokio::io::duplex(1 << 16);
+            let server = self.0.clone();
+            tokio::spawn(async move { server.serve(far).await });
+            tokio::spawn(async move {
+                let mut drop_of_bytes = [0; 1000];
+                let (mut up_from, mut up_to) = tokio::io::split(&mut line);
+                let (mut down_from, mut down_to) = tokio::io::split(&mut other_end);
+                let down = async {
+                    while let Ok(bytes @ 1..) = down_from.read(&mut drop_of_bytes).await {
+                        tokio::time::sleep(Duration::from_millis(500)).await;
+                        up_to.write_all(&drop_of_bytes[..bytes]).await?;
+                    }
+                    Ok::<(), std::io::Error>(())
+                };
+                let _ = tokio::join!(down, tokio::io::copy(&mut up_from, &mut down_to));
+            });
+            let stream = crate::link::client::Connection::open(near, &hello).await?;
+            Ok(Box::new(stream) as Box<dyn PeerStream>)
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_takes_longer_than_ten_seconds_on_a_slow_line_arrives() {
+    let fixture = Fixture::new();
+    fixture.append(1..=2, 50_000);
+    let mut handle = spawn(Arc::new(Slow(fixture.server.clone())), config(Some(Scn::ZERO), 1));
+    let began = tokio::time::Instant::now();
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        let pulled = next(&mut handle).await;
+        assert!(!matches!(pulled, Pulled::Disconnected { .. }), "{pulled:?}");
+        if let Pulled::Delivery(delivery, bytes) = pulled {
+            seen.push(delivery.transaction.header.scn);
+            handle.control.credit(bytes);
+        }
+    }
+    assert!(began.elapsed() > Duration::from_secs(40), "{:?}", began.elapsed());
 }
