@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::binlog::assembler::AssembleError;
-use weft_core::binlog::cursor::Malformed;
+use weft_core::binlog::Malformed;
 use weft_core::binlog::format::EventError;
 use weft_core::binlog::resume::log_name;
 use weft_core::binlog::table_map::TableMapError;
@@ -16,7 +16,7 @@ use super::actor::ReplicatorArgs;
 use super::ledger::SharedLedger;
 use super::pipe::{Output, Pipe, PipeArgs};
 use super::restore::Place;
-use crate::ports::{BufferError, EventBuffer, SourceError, StoreError};
+use crate::ports::{BufferError, SourceError, StoreError};
 
 /// Why a capture ended. All are tried again; what a person must see to is in the text.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! A transaction too large for memory: its chunks went to disk as they came, and pass twice. The
 //! first pass finds the one time of its local rows, the second stamps and sends part after part.
 
-use weft_core::binlog::assembler::RawTransaction;
+use bytes::Bytes;
 use weft_core::stamp::{self, Naming};
 use weft_core::time::Micros;
 use weft_core::transaction::{Body, Part, SilentKey, Transaction};
@@ -9,20 +9,21 @@ use weft_core::version::Version;
 
 use super::capture::CaptureError;
 use super::ledger::SharedLedger;
-use super::pipe::{Output, Pipe, note_marks, silent_keys};
+use super::pipe::{Head, Output, Pipe, note_marks, silent_keys};
 
 impl Pipe {
     pub(super) async fn large<O: Output>(
         &mut self,
-        raw: &RawTransaction,
+        head: &Head,
+        rest: &Bytes,
         ledger: &SharedLedger,
         output: &mut O,
     ) -> Result<(), CaptureError> {
-        if !raw.events.is_empty() {
-            self.spill()?.push(&raw.events)?;
+        if !rest.is_empty() {
+            self.spill()?.push(rest)?;
         }
         let spill = self.spill.take().expect("only spilled transactions are large");
-        let scn = self.raw_scn(raw);
+        let scn = head.scn;
         let mut naming = Naming::default();
         let mut greatest: Option<Micros> = None;
         let mut with_rows: Option<usize> = None;
@@ -30,13 +31,13 @@ impl Pipe {
             let scanned = self.scan(&spill.read(index)?, scn).await?;
             note_marks(&scanned, ledger);
             scanned.marks.iter().for_each(|seen| naming.add(&seen.mark));
-            greatest = greatest.max(stamp::max_known(&scanned.rows, &naming, &ledger.read()));
+            greatest = greatest.max(stamp::max_known(&scanned.rows, &naming, &*ledger.read()));
             if !scanned.marks.is_empty() || !scanned.rows.rows.is_empty() {
                 with_rows = Some(index);
             }
         }
         let Some(last) = with_rows else { return Ok(()) };
-        let time = self.time_of(scn, raw, ledger, |_| greatest);
+        let time = self.time_of(head, ledger, |_| greatest);
         if time.bumped {
             output.bumped(scn, time.time).await?;
         }
@@ -68,7 +69,7 @@ impl Pipe {
                 output.frame(as_part(before, parts, false)).await?;
                 parts += 1;
             }
-            let mut header = self.header(raw, Body::Rows(scanned.rows));
+            let mut header = self.header(head, Body::Rows(scanned.rows));
             header.scn = scn.with_row(rows_before);
             pending = Some(Transaction { header, raw: scanned.raw });
             rows_before += count;

@@ -5,18 +5,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weft_core::binlog::assembler::{Assembled, Assembler, AssemblerConfig, RawTransaction};
+use weft_core::binlog::assembler::{Assembled, Assembler, AssemblerConfig, RawDdl, RawTransaction};
 use weft_core::binlog::format::Format;
 use weft_core::binlog::resume::split_log_name;
 use weft_core::catalog::{CatalogEntry, CatalogId, CatalogItem};
-use weft_core::gtid::GtidPosition;
+use weft_core::gtid::{Gtid, GtidPosition};
 use weft_core::instance::InstanceId;
 use weft_core::scn::Scn;
 use weft_core::sink::step::LogPosition;
 use weft_core::stamp::{self, Naming, Scanned};
 use weft_core::tables::TableFilter;
 use weft_core::time::Micros;
-use weft_core::transaction::{Body, Rows, SilentKey, Transaction, TransactionHeader};
+use weft_core::transaction::{Body, Ddl, Rows, SilentKey, Transaction, TransactionHeader};
 use weft_core::version::Version;
 
 use super::capture::CaptureError;
@@ -42,6 +42,14 @@ pub struct PipeArgs {
     pub spill_bytes: usize,
     /// Set where history is read again: the version times that were not the commit times.
     pub replayed: Option<HashMap<Scn, Micros>>,
+}
+
+/// What heads a transaction or a statement.
+pub(super) struct Head {
+    pub scn: Scn,
+    server_id: u32,
+    gtid: Option<Gtid>,
+    commit_time: Micros,
 }
 
 /// The state between events.
@@ -114,11 +122,12 @@ impl Pipe {
                 Assembled::Chunk(chunk) => self.spill()?.push(&chunk.events)?,
                 Assembled::Abandoned { .. } => self.spill = None,
                 Assembled::Transaction(raw) => self.transaction(raw, ledger, output).await?,
-                Assembled::Ddl(raw, ddl) => {
-                    self.note_ddl(&raw, &ddl)?;
-                    let header = self.header(&raw, Body::Ddl(ddl));
+                Assembled::Ddl(raw) => {
+                    let head = self.head_of_ddl(&raw);
+                    self.note_ddl(head.scn, &raw.ddl)?;
+                    let header = self.header(&head, Body::Ddl(raw.ddl));
                     output.frame(Transaction { header, raw: Bytes::new() }).await?;
-                    self.passed(&raw, ledger);
+                    self.passed(&head, ledger);
                 }
             }
         }
@@ -151,10 +160,9 @@ impl Pipe {
         Ok(())
     }
 
-    fn note_ddl(&mut self, raw: &RawTransaction, ddl: &weft_core::transaction::Ddl) -> Result<(), CaptureError> {
+    fn note_ddl(&mut self, began: Scn, ddl: &Ddl) -> Result<(), CaptureError> {
         self.shapes.forget();
         let id = self.shapes.next_id();
-        let began = Scn::of_transaction(self.epoch, raw.log_index, raw.log_pos);
         let what = CatalogItem::Ddl { schema: ddl.schema.clone(), statement: ddl.statement.clone() };
         Ok(self.args.buffer.add_catalog(CatalogEntry { id, began, what })?)
     }
@@ -165,27 +173,32 @@ impl Pipe {
         ledger: &SharedLedger,
         output: &mut O,
     ) -> Result<(), CaptureError> {
-        if self.spill.is_some() {
-            self.large(&raw, ledger, output).await?;
-        } else if !raw.events.is_empty() {
-            self.small(&raw, ledger, output).await?;
+        let head = self.head(&raw);
+        for ddl in &raw.statements {
+            self.note_ddl(head.scn, ddl)?;
         }
-        self.passed(&raw, ledger);
+        if self.spill.is_some() {
+            self.large(&head, &raw.events, ledger, output).await?;
+        } else if !raw.events.is_empty() {
+            self.small(&head, &raw.events, ledger, output).await?;
+        }
+        self.passed(&head, ledger);
         Ok(())
     }
 
     async fn small<O: Output>(
         &mut self,
-        raw: &RawTransaction,
+        head: &Head,
+        events: &Bytes,
         ledger: &SharedLedger,
         output: &mut O,
     ) -> Result<(), CaptureError> {
-        let scn = self.raw_scn(raw);
-        let scanned = self.scan(&raw.events, scn).await?;
+        let scn = head.scn;
+        let scanned = self.scan(events, scn).await?;
         note_marks(&scanned, ledger);
         let naming = Naming::of(scanned.marks.iter().map(|seen| &seen.mark));
         let Scanned { mut rows, raw: bytes, heartbeat, .. } = scanned;
-        let time = self.time_of(scn, raw, ledger, |ledger| stamp::max_known(&rows, &naming, ledger));
+        let time = self.time_of(head, ledger, |ledger| stamp::max_known(&rows, &naming, ledger));
         ledger.write(|ledger| {
             stamp::stamp_rows(&mut rows, &naming, ledger, Version::new(time.time, self.args.origin));
             stamp::record_named(&naming, ledger);
@@ -200,27 +213,26 @@ impl Pipe {
             _ if rows.rows.is_empty() && rows.silent.is_empty() => return Ok(()),
             _ => Body::Rows(rows),
         };
-        output.frame(Transaction { header: self.header(raw, body), raw: bytes }).await
+        output.frame(Transaction { header: self.header(head, body), raw: bytes }).await
     }
 
     /// The time of the transaction's local rows: as it was, where history is read again.
     pub(super) fn time_of(
         &self,
-        scn: Scn,
-        raw: &RawTransaction,
+        head: &Head,
         ledger: &SharedLedger,
         max_known: impl FnOnce(&weft_core::ledger::Ledger) -> Option<Micros>,
     ) -> stamp::StampTime {
         match &self.args.replayed {
             Some(times) => {
-                let time = times.get(&scn).copied().unwrap_or(raw.commit_time);
+                let time = times.get(&head.scn).copied().unwrap_or(head.commit_time);
                 stamp::StampTime { time, bumped: false, jump_us: 0 }
             }
             None => {
                 let ledger = ledger.read();
-                let time = stamp::stamp_time(raw.commit_time, max_known(&ledger), &ledger);
+                let time = stamp::stamp_time(head.commit_time, max_known(&ledger), &ledger);
                 if time.jump_us > 0 {
-                    tracing::warn!(%scn, jump_us = time.jump_us, "a commit time far ahead of the heartbeats was cut");
+                    tracing::warn!(scn = %head.scn, jump_us = time.jump_us, "a commit time far ahead of the heartbeats was cut");
                     metrics::counter!("weft_binlog_time_jumps_total").increment(1);
                 }
                 time
@@ -238,19 +250,33 @@ impl Pipe {
         Ok(stamp::scan(events, format, &|map| shapes.resolve(map))?)
     }
 
-    pub(super) fn header(&self, raw: &RawTransaction, body: Body) -> TransactionHeader {
+    pub(super) fn header(&self, head: &Head, body: Body) -> TransactionHeader {
         TransactionHeader {
-            scn: self.raw_scn(raw),
-            server_id: raw.server_id,
-            gtid: raw.gtid,
-            commit_time: raw.commit_time,
+            scn: head.scn,
+            server_id: head.server_id,
+            gtid: head.gtid,
+            commit_time: head.commit_time,
             format: self.format.as_ref().map_or(CatalogId(0), |(id, _)| *id),
             body,
         }
     }
 
-    pub(super) fn raw_scn(&self, raw: &RawTransaction) -> Scn {
-        Scn::of_transaction(self.epoch, raw.log_index, raw.log_pos)
+    fn head(&self, raw: &RawTransaction) -> Head {
+        Head {
+            scn: Scn::of_transaction(self.epoch, raw.log_index, raw.log_pos),
+            server_id: raw.server_id,
+            gtid: raw.gtid,
+            commit_time: raw.commit_time,
+        }
+    }
+
+    fn head_of_ddl(&self, raw: &RawDdl) -> Head {
+        Head {
+            scn: Scn::of_transaction(self.epoch, raw.log_index, raw.log_pos),
+            server_id: raw.server_id,
+            gtid: raw.gtid,
+            commit_time: raw.commit_time,
+        }
     }
 
     fn scn(&self, position: LogPosition) -> Scn {
@@ -258,14 +284,13 @@ impl Pipe {
     }
 
     /// Everything up to the end of this transaction is stored.
-    fn passed(&mut self, raw: &RawTransaction, ledger: &SharedLedger) {
-        self.position = LogPosition { log_index: raw.log_index, log_pos: raw.log_pos };
-        if let Some(gtid) = raw.gtid {
+    fn passed(&mut self, head: &Head, ledger: &SharedLedger) {
+        self.position = LogPosition { log_index: head.scn.log_index, log_pos: head.scn.log_pos };
+        if let Some(gtid) = head.gtid {
             self.gtids.advance(gtid);
         }
         if self.args.replayed.is_none() {
-            let scn = self.scn(self.position);
-            ledger.write(|ledger| ledger.advance(scn));
+            ledger.write(|ledger| ledger.advance(head.scn));
         }
     }
 }

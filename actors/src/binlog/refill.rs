@@ -136,7 +136,9 @@ struct ToReader {
 impl Output for ToReader {
     async fn frame(&mut self, transaction: Transaction) -> Result<(), CaptureError> {
         if transaction.header.scn.transaction() <= self.until {
-            let bytes = frame::encode(&transaction).into();
+            let bytes = frame::encode(&transaction)
+                .map_err(|error| CaptureError::Stopped(format!("a frame of history: {error}")))?
+                .into();
             // The task ends at its next look when nobody reads.
             let _ = self.frames.send(Ok(bytes)).await;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use weft_core::channel::schedule::ScheduleStart;
 use weft_core::channel::track::Watermark;
+use weft_core::mark::runs::AppliedSet;
 use weft_core::mark::{Epoch, Mark, Run};
 use weft_core::scn::Scn;
 use weft_core::time::Micros;
@@ -84,10 +85,10 @@ fn ready(marks: &[(u16, Mark)], recovered: &Recovered, stored: Option<StoredWate
         (watermark, time) = (stored.watermark, stored.time);
     }
     let skipped = recovered.skipped.iter().map(|scn| Run { first: *scn, last: *scn });
-    let applied = marks.iter().flat_map(|(_, mark)| mark.runs.iter().copied()).chain(skipped).collect();
+    let applied = marks.iter().flat_map(|(_, mark)| mark.runs.iter().copied()).chain(skipped);
     Ready {
         epoch: recovered.epoch,
-        start: ScheduleStart { watermark: Watermark { scn: watermark, time }, applied },
+        start: ScheduleStart { watermark: Watermark { scn: watermark, time }, applied: AppliedSet::new(watermark, applied) },
         in_marks,
         runs: marks.iter().map(|(shard, mark)| (*shard, mark.runs.clone())).collect(),
     }

@@ -6,7 +6,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use weft_core::channel::runs::ShardRuns;
-use weft_core::channel::schedule::{Scheduler, ShardId};
+use weft_core::channel::schedule::{Pushed, Scheduler, ShardId};
 use weft_core::mark::Run as AppliedRun;
 use weft_core::scn::Scn;
 use weft_core::sink::step::Stop;
@@ -34,6 +34,8 @@ pub struct Run {
     trouble: Option<Trouble>,
     watermark: watch::Sender<(Scn, Micros)>,
     lag: Lag,
+    /// Bytes pulled and not applied.
+    held_bytes: u64,
     behind_bytes: u64,
     in_marks: Scn,
     /// Hand out nothing more: pausing or draining.
@@ -89,6 +91,7 @@ impl Run {
             trouble: None,
             watermark: watermark_tx,
             lag: Lag::new(args.clock.now()),
+            held_bytes: 0,
             behind_bytes: 0,
             in_marks: ready.in_marks,
             holding: false,
@@ -106,7 +109,11 @@ impl Run {
                     if let Body::Heartbeat { written } = delivery.transaction.header.body {
                         self.lag.heartbeat(delivery.transaction.header.scn, written);
                     }
-                    self.scheduler.push(delivery, bytes);
+                    self.held_bytes += bytes;
+                    let scn = delivery.transaction.header.scn;
+                    if self.scheduler.push(delivery, bytes) == Pushed::Broken {
+                        return Some(format!("{scn} came while a large transaction was not complete"));
+                    }
                 }
                 Pulled::Progress { scn, source_time, behind_bytes, .. } => {
                     self.trouble = None;
@@ -134,6 +141,7 @@ impl Run {
         }
         let freed = self.scheduler.take_freed_bytes();
         if freed > 0 {
+            self.held_bytes = self.held_bytes.saturating_sub(freed);
             self.control.credit(freed);
         }
         let watermark = self.scheduler.watermark();
@@ -190,7 +198,7 @@ impl Run {
 
     /// Nothing is with the shards.
     pub fn is_drained(&self) -> bool {
-        self.scheduler.drained()
+        self.scheduler.nothing_in_flight()
     }
 
     pub fn watermark(&self) -> Scn {
@@ -199,7 +207,7 @@ impl Run {
 
     /// Bytes pulled and not applied, and those that the source has beyond.
     pub fn lag_bytes(&self) -> u64 {
-        self.behind_bytes + self.scheduler.held_bytes()
+        self.behind_bytes + self.held_bytes
     }
 
     pub fn stored_watermark(&self) -> StoredWatermark {

@@ -22,6 +22,10 @@ pub trait LedgerView {
     fn newest(&self, key: &KeyHash) -> Option<Version>;
     /// Entries older than this were let go: a change older than it cannot be decided any more.
     fn horizon(&self) -> Micros;
+    /// A time that no site's horizon has reached: evictions get no older version.
+    fn floor(&self) -> Micros {
+        self.horizon()
+    }
 }
 
 /// Number of sub-maps. Keys are spread by their first byte, so that no growth, sweep or checkpoint
@@ -134,6 +138,13 @@ impl LedgerView for Ledger {
 
     fn horizon(&self) -> Micros {
         self.horizon
+    }
+
+    /// Halfway from the horizon to the last heartbeat: half a conflict window of room for sites whose
+    /// horizons are ahead.
+    fn floor(&self) -> Micros {
+        let heartbeat = self.heartbeat.unwrap_or(self.horizon);
+        self.horizon.plus(heartbeat.since(self.horizon) / 2)
     }
 }
 

@@ -98,7 +98,7 @@ impl Incoming {
                 CatalogItem::Format(event) => {
                     self.formats.insert(entry.id, event.into());
                 }
-                CatalogItem::Ddl { .. } => {}
+                CatalogItem::Ddl { .. } | CatalogItem::Server { .. } => {}
             }
             if self.tables.len() + self.formats.len() > CATALOG_ENTRIES_MAX {
                 return Err(IncomingError::TooManyEntries);

@@ -44,7 +44,7 @@ fn one_row(at: Scn, part: Option<Part>, wanted: bool) -> Bytes {
         gtid: None,
         commit_time: Micros(at.log_pos),
         format: CatalogId(0),
-        body: Body::Rows(Rows { tables: vec![used], rows: vec![row], unique: Vec::new(), part }),
+        body: Body::Rows(Rows { tables: vec![used], rows: vec![row], part, ..Rows::default() }),
     };
     let transaction = Transaction { header, raw: Bytes::from_static(b"rows") };
     frame::encode(&transaction).expect("a sound transaction").into()

@@ -75,3 +75,18 @@ pub fn record_named(naming: &Naming, ledger: &mut Ledger) {
 fn real_keys(row: &crate::transaction::RowStamp) -> impl Iterator<Item = KeyHash> {
     row.keys().filter(|key| *key != KeyHash::NONE)
 }
+
+/// Records rows that were stamped before: what a start reads back from the event buffer. Gives the
+/// ledger the same entries that stamping gave it.
+pub fn record_stamped(rows: &Rows, ledger: &mut Ledger) {
+    for silent in &rows.silent {
+        ledger.record(silent.key, silent.version);
+    }
+    for row in &rows.rows {
+        ledger.record(row.key, row.version);
+        let named_apart = |old_key| rows.silent.iter().any(|silent| silent.key == old_key);
+        if let Some(old_key) = row.old_key.filter(|old_key| !named_apart(*old_key)) {
+            ledger.record(old_key, row.version);
+        }
+    }
+}

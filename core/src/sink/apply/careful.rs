@@ -119,11 +119,12 @@ impl<'a, L: LedgerView + ?Sized> Careful<'a, L> {
             return Ok(());
         }
         let rivals = self.rivals(change, holders);
+        let floor = self.planner.ledger.floor();
         // The strongest rival first: a row that has to go itself evicts nobody.
         for rival in &rivals {
             let version = self.planner.version_of(rival.key);
             if let Contest::EvictIncoming(evicted) =
-                contest((change.key, change.version), (rival.key, version))
+                contest((change.key, change.version), (rival.key, version), floor)
             {
                 let local_row = locate(change, rival);
                 self.planner.record(change, Verdict::IncomingEvicted, version, local_row);
@@ -135,7 +136,7 @@ impl<'a, L: LedgerView + ?Sized> Careful<'a, L> {
         }
         for rival in &rivals {
             let version = self.planner.version_of(rival.key);
-            let evicted = match contest((change.key, change.version), (rival.key, version)) {
+            let evicted = match contest((change.key, change.version), (rival.key, version), floor) {
                 Contest::EvictHolder(evicted) | Contest::EvictIncoming(evicted) => evicted,
             };
             self.planner.record(change, Verdict::LocalEvicted, version, locate(change, rival));
