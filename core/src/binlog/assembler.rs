@@ -16,6 +16,7 @@ use super::query::Query;
 use super::rows::{RowsError, RowsEvent, unpack};
 use super::table_map::TableMap;
 use crate::gtid::Gtid;
+use crate::scn::Scn;
 use crate::tables::TableName;
 use crate::time::Micros;
 use crate::transaction::Ddl;
@@ -187,7 +188,7 @@ impl Assembler {
     /// See [`AssembleError`]; the assembler must be placed anew before it is used again.
     pub fn push(&mut self, event: &[u8], out: &mut Vec<Assembled>) -> Result<(), AssembleError> {
         let header = EventHeader::parse(event)?;
-        self.advance(header, event.len());
+        self.advance(header, event.len())?;
         use EventType::*;
         match header.kind {
             FormatDescription => self.format_description(event, header, out)?,
@@ -229,10 +230,10 @@ impl Assembler {
     }
 
     /// Moves the position past the event. Headers have 32 bits of it, or none at all.
-    fn advance(&mut self, header: EventHeader, bytes: usize) {
+    fn advance(&mut self, header: EventHeader, bytes: usize) -> Result<(), Malformed> {
         let heartbeat = matches!(header.kind, EventType::Heartbeat | EventType::HeartbeatV2);
         if header.is_artificial() || heartbeat {
-            return;
+            return Ok(());
         }
         if header.log_pos != 0 {
             let low = u64::from(header.log_pos);
@@ -248,6 +249,7 @@ impl Assembler {
             let crc = self.format.as_ref().is_some_and(|format| format.checksum == Checksum::Crc32);
             self.log_pos += (bytes + if crc { CHECKSUM_BYTES } else { 0 }) as u64;
         }
+        checked_position(self.log_pos).map(|_| ())
     }
 
     fn passed(&self, header: EventHeader, out: &mut Vec<Assembled>) {
@@ -296,7 +298,7 @@ impl Assembler {
         let rotate = Rotate::parse(event)?;
         self.log_index =
             log_index(&rotate.file).ok_or_else(|| AssembleError::FileName(rotate.file.clone()))?;
-        self.log_pos = rotate.position;
+        self.log_pos = checked_position(rotate.position)?;
         if self.file != rotate.file {
             self.file.clone_from(&rotate.file);
             out.push(Assembled::FileName(rotate.file));
@@ -314,7 +316,7 @@ impl Assembler {
         let heartbeat = Heartbeat::parse(event)?;
         // One of another file, or one that looks back, tells nothing about where we are.
         if self.open.is_none() && heartbeat.file == self.file && heartbeat.position >= self.log_pos {
-            self.log_pos = heartbeat.position;
+            self.log_pos = checked_position(heartbeat.position)?;
             out.push(self.moved(header));
         }
         Ok(())
@@ -487,6 +489,14 @@ impl Assembler {
         out.push(Assembled::Transaction(transaction));
         Ok(())
     }
+}
+
+/// Positions that an SCN can hold.
+fn checked_position(log_pos: u64) -> Result<u64, Malformed> {
+    if log_pos <= Scn::LOG_POS_MAX {
+        return Ok(log_pos);
+    }
+    Err(Malformed::Invalid { what: "binlog position", found: log_pos })
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub mod query;
 pub mod rows;
 pub mod sql;
 pub mod table_map;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod value;
 
 pub use cursor::Malformed;

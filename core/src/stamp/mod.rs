@@ -10,12 +10,15 @@
 //!   raised above every version that the ledger knows of any of their keys.
 
 mod naming;
+mod own;
+pub mod scan;
 mod time;
 
 #[cfg(test)]
 mod tests;
 
 pub use naming::Naming;
+pub use scan::{ScanError, Scanned, Scanner};
 pub use time::{JUMP_MAX_US, StampTime, max_known, stamp_time};
 
 use crate::instance::InstanceId;
