@@ -64,8 +64,7 @@ pub struct Rows {
 }
 
 /// A key that got a version without a row event.
-#[derive(Archive, Serialize, Deserialize)]
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, Copy, PartialEq)]
 pub struct SilentKey {
     pub key: KeyHash,
     pub version: Version,

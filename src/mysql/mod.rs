@@ -1,1 +1,12 @@
-//! What a node asks of MariaDB.
+//! The real ports to MariaDB: one account, one address, sessions whose settings are all explicit.
+
+pub mod connect;
+mod describe;
+mod event;
+mod heartbeat;
+mod identify;
+mod install;
+mod lane;
+pub mod schema;
+pub mod source;
+mod stream;
