@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use mysql_async::Conn;
+use mysql_async::{Conn, Row};
 use mysql_async::prelude::Queryable;
 use weft_actors::ports::{Session, TargetError};
 use weft_core::mark::{Epoch, Mark};
@@ -167,7 +167,7 @@ impl MariaDbSession {
             Step::Commit => {
                 self.simple("COMMIT", "committing").await?;
                 self.transaction_ended();
-                conflicts::trim(self).await?;
+                conflicts::trim(self).await;
                 Ok(Outcome::Ok)
             }
             Step::RollBack => {
@@ -224,6 +224,11 @@ impl MariaDbSession {
         let found = result.affected_rows();
         result.drop_result().await.map_err(|error| self.options.failure(&error, "writing the mark"))?;
         Ok(if found == 0 { Outcome::Fenced } else { Outcome::Ok })
+    }
+
+    /// The rows of one statement.
+    pub(super) async fn rows(&mut self, sql: &str, doing: &str) -> Result<Vec<Row>, Failure> {
+        self.conn.query(sql).await.map_err(|error| self.options.failure(&error, doing))
     }
 
     async fn simple(&mut self, sql: &str, doing: &str) -> Result<Outcome, Failure> {
