@@ -110,7 +110,8 @@ impl Target for MariaDbTarget {
 
     fn session(&self, shard: u16, epoch: Epoch) -> BoxFuture<'_, Result<Box<dyn Session>, TargetError>> {
         Box::pin(async move {
-            let session = session::open(Arc::clone(&self.options), Arc::clone(&self.ours), shard, epoch).await?;
+            let session =
+                session::open(Arc::clone(&self.options), Arc::clone(&self.ours), shard, epoch).await?;
             Ok(Box::new(session) as Box<dyn Session>)
         })
     }

@@ -49,7 +49,9 @@ pub(super) fn classify(error: &mysql_async::Error, place: &str, doing: &str) -> 
     let server = match error {
         mysql_async::Error::Server(server) => server,
         mysql_async::Error::Driver(mysql_async::DriverError::PacketTooLarge) => {
-            return Failure::refused(format!("{place}: {doing}: a row is too long; raise max_allowed_packet there"));
+            return Failure::refused(format!(
+                "{place}: {doing}: a row is too long; raise max_allowed_packet there"
+            ));
         }
         // The packets of a statement that is too long for the server break the connection; whatever
         // else goes wrong below the protocol leaves the connection in an unknown state too.

@@ -38,7 +38,8 @@ pub(super) async fn read(
         });
     }
     let statement = sql::select(&what.join(","), &table.name, key, literals);
-    let rows = session.rows(&statement, &format!("locking holders of a unique key of {}", table.name)).await?;
+    let rows =
+        session.rows(&statement, &format!("locking holders of a unique key of {}", table.name)).await?;
     let stamps = first.delivery.transaction.rows().expect("a delivery with a row to lock has rows");
     let table_map = first.delivery.transaction.bytes(stamps.tables[usize::from(first.table)].table_map);
     let mut keys = TableKeys::new(&table);
@@ -231,7 +232,8 @@ fn time(image: &mut Vec<u8>, text: &str, decimals: u8) -> Option<()> {
 fn decimal(image: &mut Vec<u8>, text: &str, precision: usize, scale: usize) -> Option<()> {
     const BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
     let negative = text.starts_with('-');
-    let (whole, part) = text.trim_start_matches('-').split_once('.').unwrap_or((text.trim_start_matches('-'), ""));
+    let (whole, part) =
+        text.trim_start_matches('-').split_once('.').unwrap_or((text.trim_start_matches('-'), ""));
     let whole_len = precision.checked_sub(scale)?;
     let whole = format!("{whole:0>whole_len$}");
     // A value below one is printed with a zero that the column has no digit for.

@@ -74,7 +74,9 @@ pub(super) fn text(value: &Value<'_>, column: &Column) -> Option<String> {
             set.map(|(label, _)| label.as_str()).collect::<Vec<_>>().join(",")
         }
         Value::Set(bits) => bits.to_string(),
-        Value::Bit(bytes) => bytes.iter().take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)).to_string(),
+        Value::Bit(bytes) => {
+            bytes.iter().take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)).to_string()
+        }
         Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) if column.collation != BINARY && column.collation != 0 => text.to_owned(),
             _ => hex(bytes),

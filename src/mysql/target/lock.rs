@@ -35,7 +35,13 @@ pub(super) async fn shut_out(
         if let Some(id) = holder.flatten()
             && id != u64::from(conn.id())
         {
-            info!(channel = options.channel, target = options.target, shard, connection = id, "killing the session of the old owner");
+            info!(
+                channel = options.channel,
+                target = options.target,
+                shard,
+                connection = id,
+                "killing the session of the old owner"
+            );
             match conn.query_drop(format!("KILL CONNECTION {id}")).await {
                 Ok(()) => {}
                 // It went by itself.
@@ -49,7 +55,12 @@ pub(super) async fn shut_out(
             return Ok(());
         }
         if began.elapsed() > GONE_TIMEOUT {
-            warn!(channel = options.channel, target = options.target, shard, "the old owner's session does not go");
+            warn!(
+                channel = options.channel,
+                target = options.target,
+                shard,
+                "the old owner's session does not go"
+            );
             return Err(TargetError::Unreachable(format!(
                 "{}: the session of the old owner of shard {shard} was killed and is not gone after {} s; see \
                  SHOW PROCESSLIST there",

@@ -1,8 +1,8 @@
 //! Taking a channel over: nothing in memory is trusted, the old owner is shut out, and only then the
 //! marks are read.
 
-use mysql_async::prelude::Queryable;
 use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
 use weft_actors::ports::{Recovered, TargetError};
 use weft_core::mark::{Epoch, Mark};
 use weft_core::scn::Scn;
@@ -26,7 +26,10 @@ pub(super) async fn recover(
         lock::shut_out(&mut conn, options, shard).await?;
     }
     let raised = raise(&mut conn, options, shards, start).await?;
-    let position = position(&mut conn).await.map_err(|error| failed(options, &error))?.ok_or_else(|| no_binlog(options))?;
+    let position = position(&mut conn)
+        .await
+        .map_err(|error| failed(options, &error))?
+        .ok_or_else(|| no_binlog(options))?;
     let skipped = skipped(&mut conn, options, raised.as_ref()).await?;
     // The locks go with the connection; the sessions wait for them. Whoever takes one in between has
     // raised the epoch above ours first.

@@ -44,12 +44,18 @@ impl Replayer {
 
 /// Replays runs of rows that were all written under one format, in their order.
 pub(super) async fn replay(session: &mut MariaDbSession, runs: &[Run<'_>]) -> Result<(), Failure> {
-    let (Some(first), Some(limit_bytes)) = (runs.first(), session.replayer.limit_bytes) else { return Ok(()) };
+    let (Some(first), Some(limit_bytes)) = (runs.first(), session.replayer.limit_bytes) else {
+        return Ok(());
+    };
     let format = Arc::clone(&first.rows[0].delivery.format);
     let doing = || format!("writing {}", tables(runs));
     if session.replayer.format.as_deref() != Some(&*format) {
         let statement = format!("BINLOG '{}'", STANDARD.encode(&*format));
-        session.conn.query_drop(statement).await.map_err(|error| session.options.failure(&error, &doing()))?;
+        session
+            .conn
+            .query_drop(statement)
+            .await
+            .map_err(|error| session.options.failure(&error, &doing()))?;
         session.replayer.format = Some(format);
     }
     let mut builder = ReplayBuilder::new(limit_bytes);
@@ -69,7 +75,11 @@ pub(super) async fn replay(session: &mut MariaDbSession, runs: &[Run<'_>]) -> Re
         builder.rows(kind(&first.op), table_map, images);
     }
     for statement in builder.statements() {
-        session.conn.query_drop(statement).await.map_err(|error| session.options.failure(&error, &doing()))?;
+        session
+            .conn
+            .query_drop(statement)
+            .await
+            .map_err(|error| session.options.failure(&error, &doing()))?;
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use mysql_async::{Conn, Row};
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
 use weft_actors::ports::{Session, TargetError};
 use weft_core::mark::{Epoch, Mark};
 use weft_core::sink::step::{Isolation, Outcome, Step};
@@ -73,7 +73,9 @@ async fn prepare(
     epoch: Epoch,
 ) -> Result<Option<usize>, TargetError> {
     let failed = |error| TargetError::from(options.failure(&error, "opening a session"));
-    conn.query_drop("SET SESSION innodb_lock_wait_timeout = 5, lock_wait_timeout = 5").await.map_err(failed)?;
+    conn.query_drop("SET SESSION innodb_lock_wait_timeout = 5, lock_wait_timeout = 5")
+        .await
+        .map_err(failed)?;
     lock::take(conn, options, shard).await?;
     let stored: Option<u64> = conn
         .exec_first(

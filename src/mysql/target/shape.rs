@@ -140,7 +140,8 @@ async fn read(conn: &mut Conn, table: &TableName, digest: u64) -> Result<Shape, 
         )
         .await?;
     let (columns, collations): (Vec<Column>, Vec<Option<String>>) = rows.into_iter().map(column).unzip();
-    let place = |name: &str| columns.iter().zip(0u16..).find(|(column, _)| column.name == name).map(|(_, at)| at);
+    let place =
+        |name: &str| columns.iter().zip(0u16..).find(|(column, _)| column.name == name).map(|(_, at)| at);
     let mut unique: BTreeMap<String, Vec<u16>> = BTreeMap::new();
     for (key, column) in &keys {
         unique.entry(key.clone()).or_default().extend(place(column));
@@ -181,7 +182,9 @@ mod tests {
     #[test]
     fn counter_of_inserts_is_no_change_of_shape_but_everything_else_is() {
         let with = |counter: &str, column: &str| {
-            digest(&format!("CREATE TABLE `t` (\n  `{column}` int COMMENT ' AUTO_INCREMENT=7'\n) ENGINE=InnoDB{counter} DEFAULT CHARSET=latin1"))
+            digest(&format!(
+                "CREATE TABLE `t` (\n  `{column}` int COMMENT ' AUTO_INCREMENT=7'\n) ENGINE=InnoDB{counter} DEFAULT CHARSET=latin1"
+            ))
         };
         assert_eq!(with(" AUTO_INCREMENT=17", "a"), with(" AUTO_INCREMENT=4000", "a"));
         assert_eq!(with(" AUTO_INCREMENT=17", "a"), with("", "a"));

@@ -32,7 +32,8 @@ pub(super) async fn write(session: &mut MariaDbSession, rows: &[RowWrite]) -> Re
         let shape = session.shapes.prove(&mut session.conn, &session.options, &table.name).await?;
         let run = Run { table, rows };
         if session.replayer.may_replay() && run.table.images_fit(&shape.table) {
-            if replayed.first().is_some_and(|first| first.rows[0].delivery.format != rows[0].delivery.format) {
+            if replayed.first().is_some_and(|first| first.rows[0].delivery.format != rows[0].delivery.format)
+            {
                 replay::replay(session, &std::mem::take(&mut replayed)).await?;
             }
             replayed.push(run);
@@ -68,7 +69,8 @@ impl Mapping {
     fn new(options: &TargetOptions, source: &TableVersion, shape: &Shape) -> Result<Mapping, Failure> {
         let key_at: Vec<usize> = source.primary_key.iter().map(|at| usize::from(*at)).collect();
         let key_names = || key_at.iter().map(|at| source.columns[*at].name.as_str());
-        let target_key = shape.table.primary_key.iter().map(|at| shape.table.columns[usize::from(*at)].name.as_str());
+        let target_key =
+            shape.table.primary_key.iter().map(|at| shape.table.columns[usize::from(*at)].name.as_str());
         if key_at.is_empty() || !key_names().eq(target_key) {
             let key: Vec<&str> = key_names().collect();
             return Err(Failure::does_not_fit(format!(
@@ -80,8 +82,13 @@ impl Mapping {
             )));
         }
         let key = shape.key_columns(key_names()).expect("the target's key has these columns");
-        let mut mapping =
-            Mapping { key, key_at: key_at.clone(), columns: Vec::new(), columns_at: Vec::new(), absent_at: Vec::new() };
+        let mut mapping = Mapping {
+            key,
+            key_at: key_at.clone(),
+            columns: Vec::new(),
+            columns_at: Vec::new(),
+            absent_at: Vec::new(),
+        };
         for (at, column) in source.columns.iter().enumerate() {
             match shape.table.column(&column.name) {
                 Some(there) if shape.table.columns[there].generated => {}
@@ -135,12 +142,10 @@ impl Mapping {
 /// Labels rather than numbers, where they are known: the target's may stand in another order.
 fn written(value: &Value<'_>, column: &Column) -> String {
     match value {
-        Value::Enum(number) if *number > 0 && !column.labels.is_empty() => {
-            json::text(value, column).map_or_else(|| literal(value, column), |label| sql::text_literal(&label))
-        }
-        Value::Set(_) if !column.labels.is_empty() => {
-            json::text(value, column).map_or_else(|| literal(value, column), |labels| sql::text_literal(&labels))
-        }
+        Value::Enum(number) if *number > 0 && !column.labels.is_empty() => json::text(value, column)
+            .map_or_else(|| literal(value, column), |label| sql::text_literal(&label)),
+        Value::Set(_) if !column.labels.is_empty() => json::text(value, column)
+            .map_or_else(|| literal(value, column), |labels| sql::text_literal(&labels)),
         _ => literal(value, column),
     }
 }
