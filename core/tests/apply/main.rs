@@ -1,0 +1,4 @@
+//! Scheduling and applying, each engine against its promises.
+
+mod schedule;
+mod support;
