@@ -102,14 +102,22 @@ fn expression(column: &Column) -> String {
     }
 }
 
-/// Packs a row; the error is the column that cannot be packed.
+/// Packs a row. A value that cannot be packed is left out: the row is found by its primary key. The
+/// error is a column of that key.
 fn pack_row<'a>(table: &'a TableVersion, values: &[Sql]) -> Result<Vec<u8>, &'a Column> {
     let mut image = vec![0; table.columns.len().div_ceil(8)];
     for (index, column) in table.columns.iter().enumerate() {
-        match values.get(index) {
-            Some(Sql::Bytes(text)) => pack(&mut image, column, text).ok_or(column)?,
-            Some(Sql::NULL) | None => image[index / 8] |= 1 << (index % 8),
-            Some(_) => return Err(column),
+        let start = image.len();
+        let packed = match values.get(index) {
+            Some(Sql::Bytes(text)) => pack(&mut image, column, text),
+            _ => None,
+        };
+        if packed.is_none() {
+            if table.primary_key.contains(&(index as u16)) {
+                return Err(column);
+            }
+            image.truncate(start);
+            image[index / 8] |= 1 << (index % 8);
         }
     }
     Ok(image)

@@ -69,6 +69,7 @@ pub(super) async fn replay(session: &mut MariaDbSession, runs: &[Run<'_>]) -> Re
                 WriteOp::Insert { after } => (None, Some(bytes(after))),
                 WriteOp::Update { before, after } => (Some(bytes(before)), Some(bytes(after))),
                 WriteOp::Delete { before } => (Some(bytes(before)), None),
+                WriteOp::DeleteHolder { .. } => unreachable!("a row known by a unique key has no image"),
             };
             before.into_iter().chain(after)
         });
@@ -88,7 +89,7 @@ fn kind(op: &WriteOp) -> RowsKind {
     match op {
         WriteOp::Insert { .. } => RowsKind::Write,
         WriteOp::Update { .. } => RowsKind::Update,
-        WriteOp::Delete { .. } => RowsKind::Delete,
+        WriteOp::Delete { .. } | WriteOp::DeleteHolder { .. } => RowsKind::Delete,
     }
 }
 

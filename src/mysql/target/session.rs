@@ -176,7 +176,7 @@ impl MariaDbSession {
                 self.transaction_ended();
                 self.simple("ROLLBACK", "rolling back").await
             }
-            Step::AwaitLedger(_) | Step::Done(_) | Step::Retry(_) | Step::Stop(_) => {
+            Step::AwaitLedger(_) | Step::NeedPart | Step::Done(_) | Step::Retry(_) | Step::Stop(_) => {
                 unreachable!("the caller carries these out itself")
             }
         }

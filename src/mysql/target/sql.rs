@@ -119,6 +119,20 @@ pub(super) fn update(
     )
 }
 
+/// Deletes the row that has these values in a unique key, unless it is the one with this primary key.
+pub(super) fn delete_holder(
+    table: &TableName,
+    unique: &[(String, String)],
+    primary: &[(String, String)],
+) -> String {
+    let equal = |pairs: &[(String, String)]| {
+        let pairs: Vec<String> =
+            pairs.iter().map(|(name, value)| format!("{}={value}", quote(name))).collect();
+        pairs.join(" AND ")
+    };
+    format!("DELETE FROM {} WHERE {} AND NOT ({})", table.quoted(), equal(unique), equal(primary))
+}
+
 /// A text as a string literal that no session setting reads otherwise.
 pub(super) fn text_literal(text: &str) -> String {
     let mut literal = String::with_capacity(text.len() * 2 + 12);

@@ -31,7 +31,8 @@ pub(super) async fn write(session: &mut MariaDbSession, rows: &[RowWrite]) -> Re
         let table = Arc::clone(&rows[0].delivery.tables[usize::from(rows[0].table)]);
         let shape = session.shapes.prove(&mut session.conn, &session.options, &table.name).await?;
         let run = Run { table, rows };
-        if session.replayer.may_replay() && run.table.images_fit(&shape.table) {
+        let by_image = !matches!(rows[0].op, WriteOp::DeleteHolder { .. });
+        if by_image && session.replayer.may_replay() && run.table.images_fit(&shape.table) {
             if replayed.first().is_some_and(|first| first.rows[0].delivery.format != rows[0].delivery.format)
             {
                 replay::replay(session, &std::mem::take(&mut replayed)).await?;
@@ -181,6 +182,9 @@ async fn by_sql(session: &mut MariaDbSession, run: &Run<'_>, shape: &Shape) -> R
                 vec![sql::update(&run.table.name, &mapping.key, &key, &mapping.columns, &values)]
             }
             WriteOp::Delete { before } => mapping.key_literals(&run.table, &image(before)?),
+            WriteOp::DeleteHolder { image: span, unique } => {
+                vec![delete_holder(&run.table, &mapping, unique, &image(span)?)]
+            }
         };
         bytes += literals.iter().map(String::len).sum::<usize>();
         statements.push(literals);
@@ -190,6 +194,14 @@ async fn by_sql(session: &mut MariaDbSession, run: &Run<'_>, shape: &Shape) -> R
         }
     }
     run_literals(session, run, &mapping, &statements).await
+}
+
+fn delete_holder(table: &TableVersion, mapping: &Mapping, unique: u16, values: &[Value<'_>]) -> String {
+    let pair = |at: usize| (table.columns[at].name.clone(), written(&values[at], &table.columns[at]));
+    let unique: Vec<_> =
+        table.unique_keys[usize::from(unique)].columns.iter().map(|at| pair(usize::from(*at))).collect();
+    let primary: Vec<_> = mapping.key_at.iter().map(|at| pair(*at)).collect();
+    sql::delete_holder(&table.name, &unique, &primary)
 }
 
 /// Inserts and deletes are one statement for all rows; updates one for each, sent together.
@@ -206,7 +218,7 @@ async fn run_literals(
     let (text, each) = match run.rows[0].op {
         WriteOp::Insert { .. } => (sql::insert(table, &mapping.columns, rows), rows.len() as u64),
         WriteOp::Delete { .. } => (sql::delete(table, &mapping.key, rows), rows.len() as u64),
-        WriteOp::Update { .. } => (rows.concat().join(";"), 1),
+        WriteOp::Update { .. } | WriteOp::DeleteHolder { .. } => (rows.concat().join(";"), 1),
     };
     let answers = run_all(&mut session.conn, &text)
         .await
