@@ -96,13 +96,23 @@ pub struct RowWrite {
 /// `before`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteOp {
-    Insert { after: Span },
-    Update { before: Span, after: Span },
-    Delete { before: Span },
+    Insert {
+        after: Span,
+    },
+    Update {
+        before: Span,
+        after: Span,
+    },
+    Delete {
+        before: Span,
+    },
     /// Deletes whatever other row holds the value that `image` has in the unique key at this index
     /// of the table version's `unique_keys`. The row was locked by the same image and key, as
     /// [`LockBy::UniqueKey`].
-    DeleteHolder { image: Span, unique: u16 },
+    DeleteHolder {
+        image: Span,
+        unique: u16,
+    },
 }
 
 /// One conflict, for `weft.conflict`.
