@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use weft_core::binlog::image::Values;
 use weft_core::binlog::value::Value;
-use weft_core::catalog::TableVersion;
-use weft_core::sink::literal::literal;
+use weft_core::catalog::{Column, TableVersion};
+use weft_core::sink::literal::write_literal;
 use weft_core::sink::step::{Found, LockBy, LockRow};
 use weft_core::tables::TableName;
 
@@ -107,7 +107,8 @@ fn group(options: &TargetOptions, rows: &[LockRow]) -> Result<BTreeMap<Asked, Ke
             columns: columns.iter().map(|at| of(at).0.name.clone()).collect(),
             by_unique,
         };
-        let key = columns.iter().map(|at| literal(of(at).1, of(at).0)).collect();
+        let key =
+            columns.iter().map(|at| literal(options, table, of(at).1, of(at).0)).collect::<Result<_, _>>()?;
         groups.entry(asked).or_default().entry(key).or_default().push(request);
     }
     Ok(groups)
@@ -126,6 +127,25 @@ pub(super) fn decode<'a>(
             table.name
         ))
     })
+}
+
+/// The value as SQL.
+pub(super) fn literal(
+    options: &TargetOptions,
+    table: &TableVersion,
+    value: &Value<'_>,
+    column: &Column,
+) -> Result<String, Failure> {
+    let mut text = String::new();
+    match write_literal(&mut text, value, column) {
+        Ok(()) => Ok(text),
+        Err(error) => Err(Failure::does_not_fit(format!(
+            "{}: a row of {} cannot be written as SQL: {error}; give the table the same shape on both sides, so \
+             that its rows are replayed",
+            options.place(),
+            table.name
+        ))),
+    }
 }
 
 /// Literals and requests, one statement's worth at a time.

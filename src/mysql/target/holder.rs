@@ -60,7 +60,9 @@ pub(super) async fn read(
             .collect::<Result<_, _>>()
             .expect("an image that was packed just now can be read");
         let key = keys.primary(&table.columns, &values);
-        holders.push((number, Found::Holder { key, delete_events: delete_event(table_map, &image) }));
+        let delete_events =
+            delete_event(table_map, &image).expect("the delivery's table map was read before");
+        holders.push((number, Found::Holder { key, delete_events }));
     }
     Ok(holders)
 }

@@ -3,7 +3,7 @@
 
 use weft_core::binlog::value::Value;
 use weft_core::catalog::{Column, TableVersion};
-use weft_core::sink::literal::literal;
+use weft_core::sink::literal::write_literal;
 use weft_core::tables::quote;
 
 use super::shape::Shape;
@@ -65,7 +65,8 @@ pub(super) fn text(value: &Value<'_>, column: &Column) -> Option<String> {
         Value::Float(number) => number.to_string(),
         Value::Double(number) => number.to_string(),
         Value::Year(year) => format!("{year:04}"),
-        Value::Enum(number) => match column.labels.get(usize::from(*number).wrapping_sub(1)) {
+        Value::Enum(0) => String::new(),
+        Value::Enum(number) => match column.labels.get(usize::from(*number) - 1) {
             Some(label) => label.clone(),
             None => number.to_string(),
         },
@@ -86,7 +87,11 @@ pub(super) fn text(value: &Value<'_>, column: &Column) -> Option<String> {
         | Value::Date { .. }
         | Value::Time { .. }
         | Value::DateTime { .. }
-        | Value::Timestamp { .. } => literal(value, column).trim_matches('\'').to_owned(),
+        | Value::Timestamp { .. } => {
+            let mut literal = String::new();
+            write_literal(&mut literal, value, column).ok()?;
+            literal.trim_matches('\'').to_owned()
+        }
     })
 }
 

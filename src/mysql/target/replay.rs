@@ -73,7 +73,13 @@ pub(super) async fn replay(session: &mut MariaDbSession, runs: &[Run<'_>]) -> Re
             };
             before.into_iter().chain(after)
         });
-        builder.rows(kind(&first.op), table_map, images);
+        builder.rows(kind(&first.op), table_map, images).map_err(|error| {
+            Failure::does_not_fit(format!(
+                "{}: rows of {} cannot be replayed: {error}; copy the table again",
+                session.options.place(),
+                run.table.name
+            ))
+        })?;
     }
     for statement in builder.statements() {
         session

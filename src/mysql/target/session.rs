@@ -73,7 +73,7 @@ async fn prepare(
     epoch: Epoch,
 ) -> Result<Option<usize>, TargetError> {
     let failed = |error| TargetError::from(options.failure(&error, "opening a session"));
-    conn.query_drop("SET SESSION innodb_lock_wait_timeout = 5, lock_wait_timeout = 5")
+    conn.query_drop("SET SESSION innodb_lock_wait_timeout = 5, lock_wait_timeout = 5; USE weft")
         .await
         .map_err(failed)?;
     lock::take(conn, options, shard).await?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use weft_core::binlog::value::Value;
 use weft_core::catalog::{Column, TableVersion};
-use weft_core::sink::literal::literal;
 use weft_core::sink::step::{RowWrite, WriteOp};
 
 use super::errors::Failure;
@@ -105,12 +104,13 @@ impl Mapping {
         Ok(mapping)
     }
 
-    fn key_literals(&self, table: &TableVersion, values: &[Value<'_>]) -> Vec<String> {
-        self.key_at.iter().map(|at| written(&values[*at], &table.columns[*at])).collect()
-    }
-
-    fn literals(&self, table: &TableVersion, values: &[Value<'_>]) -> Vec<String> {
-        self.columns_at.iter().map(|at| written(&values[*at], &table.columns[*at])).collect()
+    fn literals(
+        options: &TargetOptions,
+        table: &TableVersion,
+        places: &[usize],
+        values: &[Value<'_>],
+    ) -> Result<Vec<String>, Failure> {
+        places.iter().map(|at| find::literal(options, table, &values[*at], &table.columns[*at])).collect()
     }
 
     /// A value for which the target has no column may stay away only if it says nothing: going on
@@ -140,17 +140,6 @@ impl Mapping {
     }
 }
 
-/// Labels rather than numbers, where they are known: the target's may stand in another order.
-fn written(value: &Value<'_>, column: &Column) -> String {
-    match value {
-        Value::Enum(number) if *number > 0 && !column.labels.is_empty() => json::text(value, column)
-            .map_or_else(|| literal(value, column), |label| sql::text_literal(&label)),
-        Value::Set(_) if !column.labels.is_empty() => json::text(value, column)
-            .map_or_else(|| literal(value, column), |labels| sql::text_literal(&labels)),
-        _ => literal(value, column),
-    }
-}
-
 /// Whether the value is neither NULL nor the column's default.
 fn says_something(value: &Value<'_>, column: &Column) -> bool {
     let Some(text) = json::text(value, column) else { return false };
@@ -163,27 +152,26 @@ fn says_something(value: &Value<'_>, column: &Column) -> bool {
 }
 
 async fn by_sql(session: &mut MariaDbSession, run: &Run<'_>, shape: &Shape) -> Result<(), Failure> {
-    let mapping = Mapping::new(&session.options, &run.table, shape)?;
+    let (options, table) = (Arc::clone(&session.options), &run.table);
+    let mapping = Mapping::new(&options, table, shape)?;
     let mut statements: Vec<Vec<String>> = Vec::new();
     let mut bytes = 0;
     for row in run.rows {
-        let image = |span| find::decode(&session.options, &run.table, row.delivery.transaction.bytes(span));
+        let image = |span| find::decode(&options, table, row.delivery.transaction.bytes(span));
+        let key = |values: &[Value<'_>]| Mapping::literals(&options, table, &mapping.key_at, values);
+        let whole = |values: &[Value<'_>]| {
+            mapping.nothing_is_lost(&options, table, values)?;
+            Mapping::literals(&options, table, &mapping.columns_at, values)
+        };
         let literals = match row.op {
-            WriteOp::Insert { after } => {
-                let values = image(after)?;
-                mapping.nothing_is_lost(&session.options, &run.table, &values)?;
-                mapping.literals(&run.table, &values)
-            }
+            WriteOp::Insert { after } => whole(&image(after)?)?,
             WriteOp::Update { before, after } => {
-                let values = image(after)?;
-                mapping.nothing_is_lost(&session.options, &run.table, &values)?;
-                let key = mapping.key_literals(&run.table, &image(before)?);
-                let values = mapping.literals(&run.table, &values);
-                vec![sql::update(&run.table.name, &mapping.key, &key, &mapping.columns, &values)]
+                let (key, values) = (key(&image(before)?)?, whole(&image(after)?)?);
+                vec![sql::update(&table.name, &mapping.key, &key, &mapping.columns, &values)]
             }
-            WriteOp::Delete { before } => mapping.key_literals(&run.table, &image(before)?),
+            WriteOp::Delete { before } => key(&image(before)?)?,
             WriteOp::DeleteHolder { image: span, unique } => {
-                vec![delete_holder(&run.table, &mapping, unique, &image(span)?)]
+                vec![delete_holder(&options, table, &mapping, unique, &image(span)?)?]
             }
         };
         bytes += literals.iter().map(String::len).sum::<usize>();
@@ -196,12 +184,20 @@ async fn by_sql(session: &mut MariaDbSession, run: &Run<'_>, shape: &Shape) -> R
     run_literals(session, run, &mapping, &statements).await
 }
 
-fn delete_holder(table: &TableVersion, mapping: &Mapping, unique: u16, values: &[Value<'_>]) -> String {
-    let pair = |at: usize| (table.columns[at].name.clone(), written(&values[at], &table.columns[at]));
-    let unique: Vec<_> =
-        table.unique_keys[usize::from(unique)].columns.iter().map(|at| pair(usize::from(*at))).collect();
-    let primary: Vec<_> = mapping.key_at.iter().map(|at| pair(*at)).collect();
-    sql::delete_holder(&table.name, &unique, &primary)
+fn delete_holder(
+    options: &TargetOptions,
+    table: &TableVersion,
+    mapping: &Mapping,
+    unique: u16,
+    values: &[Value<'_>],
+) -> Result<String, Failure> {
+    let pairs = |places: &[usize]| -> Result<Vec<(String, String)>, Failure> {
+        let names = places.iter().map(|at| table.columns[*at].name.clone());
+        Ok(names.zip(Mapping::literals(options, table, places, values)?).collect())
+    };
+    let unique: Vec<usize> =
+        table.unique_keys[usize::from(unique)].columns.iter().map(|at| usize::from(*at)).collect();
+    Ok(sql::delete_holder(&table.name, &pairs(&unique)?, &pairs(&mapping.key_at)?))
 }
 
 /// Inserts and deletes are one statement for all rows; updates one for each, sent together.
