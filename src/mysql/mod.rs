@@ -10,3 +10,4 @@ mod lane;
 pub mod schema;
 pub mod source;
 mod stream;
+pub mod target;

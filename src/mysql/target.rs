@@ -1,0 +1,163 @@
+//! A MariaDB instance as the target of one direction of one channel.
+//!
+//! | file | what |
+//! |---|---|
+//! | `recover` | takes the channel over: shuts the old owner out, raises the epoch, reads the marks |
+//! | `lock` | the locks by which an owner's sessions are known at the server |
+//! | `session` | a shard's session: one step, one answer |
+//! | `shape` | the tables as they are there now, checked in every transaction |
+//! | `find` | locks and reads rows by the keys of images |
+//! | `holder` | the row that holds a unique key, as the event that deletes it |
+//! | `replay` | writes rows by `BINLOG` |
+//! | `write` | writes rows by SQL, where replay cannot |
+//! | `conflicts` | the conflict log |
+//! | `sql` | the text of statements by key |
+//! | `errors` | what the server's errors mean |
+
+mod conflicts;
+mod errors;
+mod find;
+mod holder;
+mod json;
+mod lock;
+mod recover;
+mod replay;
+mod session;
+mod shape;
+mod sql;
+mod write;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
+use weft_actors::ports::{Recovered, Session, Target, TargetError};
+use weft_core::instance::InstanceId;
+use weft_core::mark::Epoch;
+use weft_core::scn::Scn;
+
+use super::connect::{ConnectError, Endpoint};
+use errors::{Failure, classify};
+
+/// What a target must know of its channel.
+#[derive(Debug, Clone)]
+pub struct TargetOptions {
+    pub endpoint: Endpoint,
+    /// Full name of the target instance, for messages.
+    pub target: String,
+    pub channel: String,
+    /// Full name of the instance that the channel reads from.
+    pub source: String,
+    /// Rows of `weft.conflict` kept, about.
+    pub conflicts_max: u64,
+    /// A statement without an answer for so long is taken for a lost connection.
+    pub statement_timeout: Duration,
+    /// Write by SQL even where rows could be replayed (the account has no right to `BINLOG`, or the
+    /// server's settings make a replay unsafe).
+    pub sql_only: bool,
+}
+
+impl TargetOptions {
+    /// With the defaults: 100,000 conflicts, 60 s, replay where it is possible.
+    pub fn new(endpoint: Endpoint, target: &str, channel: &str, source: &str) -> TargetOptions {
+        TargetOptions {
+            endpoint,
+            target: target.to_owned(),
+            channel: channel.to_owned(),
+            source: source.to_owned(),
+            conflicts_max: 100_000,
+            statement_timeout: Duration::from_secs(60),
+            sql_only: false,
+        }
+    }
+
+    fn source_id(&self) -> InstanceId {
+        InstanceId::of(&self.source)
+    }
+
+    /// The target and its address, as messages begin.
+    fn place(&self) -> String {
+        format!("{} ({})", self.target, self.endpoint.address())
+    }
+
+    fn failure(&self, error: &mysql_async::Error, doing: &str) -> Failure {
+        classify(error, &self.place(), doing)
+    }
+}
+
+/// A MariaDB instance as a target.
+pub struct MariaDbTarget {
+    options: Arc<TargetOptions>,
+    ours: OurConnections,
+}
+
+/// Connection ids of the sessions that this target opened and that still live.
+type OurConnections = Arc<Mutex<BTreeSet<u64>>>;
+
+impl MariaDbTarget {
+    pub fn new(options: TargetOptions) -> MariaDbTarget {
+        MariaDbTarget { options: Arc::new(options), ours: OurConnections::default() }
+    }
+}
+
+impl Target for MariaDbTarget {
+    fn recover(&self, shards: u16, start: Option<Scn>) -> BoxFuture<'_, Result<Recovered, TargetError>> {
+        Box::pin(recover::recover(&self.options, shards, start))
+    }
+
+    fn session(&self, shard: u16, epoch: Epoch) -> BoxFuture<'_, Result<Box<dyn Session>, TargetError>> {
+        Box::pin(async move {
+            let session =
+                session::open(Arc::clone(&self.options), Arc::clone(&self.ours), shard, epoch).await?;
+            Ok(Box::new(session) as Box<dyn Session>)
+        })
+    }
+
+    fn owned_by_other(&self) -> BoxFuture<'_, Result<bool, TargetError>> {
+        Box::pin(lock::owned_by_other(&self.options, &self.ours))
+    }
+
+    fn record_skip<'a>(&'a self, scn: Scn, what: &'a str) -> BoxFuture<'a, Result<(), TargetError>> {
+        Box::pin(conflicts::record_skip(&self.options, scn, what))
+    }
+}
+
+impl From<ConnectError> for TargetError {
+    fn from(error: ConnectError) -> TargetError {
+        match error {
+            ConnectError::Unreachable { .. } => TargetError::Unreachable(error.to_string()),
+            ConnectError::AccessDenied { .. } | ConnectError::Refused { .. } => {
+                TargetError::Refused(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<Failure> for TargetError {
+    fn from(failure: Failure) -> TargetError {
+        match failure {
+            Failure::Refused { reason, .. } => TargetError::Refused(reason),
+            Failure::Lost(reason) => TargetError::Unreachable(reason),
+            // Outside of a batch these pass by themselves.
+            other @ (Failure::DuplicateKey | Failure::MissingRow | Failure::Deadlock) => {
+                TargetError::Unreachable(other.to_string())
+            }
+        }
+    }
+}
+
+/// Runs statements separated by semicolons in one round trip, and gives for each the number of rows
+/// it found or changed, and the rows it answered.
+async fn run_all(conn: &mut Conn, sql: &str) -> Result<Vec<(u64, Vec<Row>)>, mysql_async::Error> {
+    let mut result = conn.query_iter(sql).await?;
+    let mut answers = Vec::new();
+    // The columns are there, be there none of them, as long as a result is not consumed.
+    while result.columns().is_some() {
+        let found = result.affected_rows();
+        answers.push((found, result.collect::<Row>().await?));
+    }
+    Ok(answers)
+}

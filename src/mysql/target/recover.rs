@@ -1,0 +1,180 @@
+//! Taking a channel over: nothing in memory is trusted, the old owner is shut out, and only then the
+//! marks are read.
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use weft_actors::ports::{Recovered, TargetError};
+use weft_core::mark::{Epoch, Mark};
+use weft_core::scn::Scn;
+use weft_core::sink::step::LogPosition;
+use weft_core::time::Micros;
+
+use super::{TargetOptions, lock};
+use crate::mysql::connect::{Role, connect};
+
+/// See [`weft_actors::ports::Target::recover`].
+pub(super) async fn recover(
+    options: &TargetOptions,
+    shards: u16,
+    start: Option<Scn>,
+) -> Result<Recovered, TargetError> {
+    // Marks are written under the same settings as rows.
+    let mut conn = connect(&options.endpoint, Role::Apply).await?;
+    refuse_read_only(&mut conn, options).await?;
+    let known = read_marks(&mut conn, options, "").await?;
+    for shard in owned_shards(shards, &known) {
+        lock::shut_out(&mut conn, options, shard).await?;
+    }
+    let raised = raise(&mut conn, options, shards, start).await?;
+    let position = position(&mut conn)
+        .await
+        .map_err(|error| failed(options, &error))?
+        .ok_or_else(|| no_binlog(options))?;
+    let skipped = skipped(&mut conn, options, raised.as_ref()).await?;
+    // The locks go with the connection; the sessions wait for them. Whoever takes one in between has
+    // raised the epoch above ours first.
+    conn.disconnect().await.map_err(|error| failed(options, &error))?;
+    Ok(match raised {
+        Some((epoch, marks)) => Recovered { epoch, marks: Some(marks), position, skipped },
+        None => Recovered { epoch: Epoch(0), marks: None, position, skipped },
+    })
+}
+
+fn failed(options: &TargetOptions, error: &mysql_async::Error) -> TargetError {
+    options.failure(error, "taking the channel over").into()
+}
+
+/// The shards configured now and those that ever had a mark here: a channel that had more of them
+/// may have left a session behind.
+fn owned_shards(shards: u16, known: &[(u16, u64, Vec<u8>)]) -> std::collections::BTreeSet<u16> {
+    (0..shards).chain(known.iter().map(|(shard, _, _)| *shard)).collect()
+}
+
+/// A read-only target is never written, not even with the privilege to do so: its data comes from
+/// elsewhere.
+async fn refuse_read_only(conn: &mut Conn, options: &TargetOptions) -> Result<(), TargetError> {
+    let read_only: Option<u8> =
+        conn.query_first("SELECT @@global.read_only").await.map_err(|error| failed(options, &error))?;
+    if read_only == Some(0) {
+        return Ok(());
+    }
+    Err(TargetError::Refused(format!(
+        "{}: the server is read-only and is not written; point the instance at its primary, or SET GLOBAL \
+         read_only = OFF there",
+        options.place()
+    )))
+}
+
+async fn read_marks(
+    conn: &mut Conn,
+    options: &TargetOptions,
+    locking: &str,
+) -> Result<Vec<(u16, u64, Vec<u8>)>, TargetError> {
+    conn.exec(
+        format!(
+            "SELECT shard, epoch, body FROM weft.mark WHERE channel = ? AND source = ? ORDER BY shard {locking}"
+        ),
+        (&options.channel, &options.source),
+    )
+    .await
+    .map_err(|error| failed(options, &error))
+}
+
+/// Raises the epoch in all mark rows in one transaction and reads them. None: there are none, and
+/// nothing to create them with.
+async fn raise(
+    conn: &mut Conn,
+    options: &TargetOptions,
+    shards: u16,
+    start: Option<Scn>,
+) -> Result<Option<(Epoch, Vec<(u16, Mark)>)>, TargetError> {
+    conn.query_drop("START TRANSACTION").await.map_err(|error| failed(options, &error))?;
+    let rows = read_marks(conn, options, "FOR UPDATE").await?;
+    let mut epoch = 0;
+    let mut marks: Vec<(u16, Mark)> = Vec::new();
+    for (shard, stored, body) in rows {
+        epoch = epoch.max(stored);
+        let mut mark = Mark::decode(&body).map_err(|error| {
+            TargetError::Refused(format!(
+                "{}: the mark of shard {shard} of channel {} cannot be read: {error}",
+                options.place(),
+                options.channel
+            ))
+        })?;
+        // No rows follow in this transaction, so it names none.
+        mark.named.clear();
+        mark.evictions.clear();
+        marks.push((shard, mark));
+    }
+    let Some((watermark, watermark_time)) = marks
+        .iter()
+        .map(|(_, mark)| (mark.watermark, mark.watermark_time))
+        .max()
+        .or(start.map(|start| (start, Micros::ZERO)))
+    else {
+        conn.query_drop("ROLLBACK").await.map_err(|error| failed(options, &error))?;
+        return Ok(None);
+    };
+    for shard in 0..shards {
+        if !marks.iter().any(|(known, _)| *known == shard) {
+            let mark = Mark {
+                source: options.source_id(),
+                watermark,
+                watermark_time,
+                runs: Vec::new(),
+                named: Vec::new(),
+                evictions: Vec::new(),
+            };
+            marks.push((shard, mark));
+        }
+    }
+    marks.sort_by_key(|(shard, _)| *shard);
+    let epoch = epoch + 1;
+    for (shard, mark) in &marks {
+        conn.exec_drop(
+            "INSERT INTO weft.mark (channel, source, shard, epoch, body) VALUES (?, ?, ?, ?, ?) \
+             ON DUPLICATE KEY UPDATE epoch = VALUES(epoch), body = VALUES(body)",
+            (&options.channel, &options.source, shard, epoch, mark.encode()),
+        )
+        .await
+        .map_err(|error| failed(options, &error))?;
+    }
+    conn.query_drop("COMMIT").await.map_err(|error| failed(options, &error))?;
+    Ok(Some((Epoch(epoch), marks)))
+}
+
+/// The changes that an operator passed over and that no watermark has passed.
+async fn skipped(
+    conn: &mut Conn,
+    options: &TargetOptions,
+    raised: Option<&(Epoch, Vec<(u16, Mark)>)>,
+) -> Result<Vec<Scn>, TargetError> {
+    let watermark =
+        raised.and_then(|(_, marks)| marks.iter().map(|(_, mark)| mark.watermark).max()).unwrap_or(Scn::ZERO);
+    let texts: Vec<String> = conn
+        .exec(
+            "SELECT scn FROM weft.conflict WHERE channel = ? AND source = ? AND verdict = ? AND scn > ?",
+            (&options.channel, &options.source, super::conflicts::SKIPPED, watermark.to_string()),
+        )
+        .await
+        .map_err(|error| failed(options, &error))?;
+    Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
+}
+
+/// The server's own binlog file and position; None if it writes none.
+pub(super) async fn position(conn: &mut Conn) -> Result<Option<LogPosition>, mysql_async::Error> {
+    let row: Option<mysql_async::Row> = conn.query_first("SHOW MASTER STATUS").await?;
+    Ok(row.and_then(|row| {
+        let file: String = row.get_opt(0)?.ok()?;
+        let log_pos: u64 = row.get_opt(1)?.ok()?;
+        let log_index = file.rsplit('.').next()?.parse().ok()?;
+        Some(LogPosition { log_index, log_pos })
+    }))
+}
+
+fn no_binlog(options: &TargetOptions) -> TargetError {
+    TargetError::Refused(format!(
+        "{}: the server writes no binlog; start it with log_bin and binlog_format = ROW",
+        options.place()
+    ))
+}

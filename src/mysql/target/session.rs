@@ -1,0 +1,277 @@
+//! A shard's session at the target: one step, one answer.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
+use weft_actors::ports::{Session, TargetError};
+use weft_core::mark::{Epoch, Mark};
+use weft_core::sink::step::{Isolation, Outcome, Step};
+
+use super::errors::Failure;
+use super::replay::Replayer;
+use super::shape::Shapes;
+use super::{OurConnections, TargetOptions, conflicts, find, lock, recover, run_all, write};
+use crate::mysql::connect::{Role, connect};
+
+/// A shard's connection, with what it knows.
+pub(super) struct MariaDbSession {
+    pub(super) conn: Conn,
+    pub(super) options: Arc<TargetOptions>,
+    ours: OurConnections,
+    shard: u16,
+    epoch: Epoch,
+    pub(super) shapes: Shapes,
+    pub(super) replayer: Replayer,
+    /// The answer to the transaction's last `ReadRows`, which its conflict records point into.
+    pub(super) rows_read: Vec<Option<String>>,
+    /// Conflicts were written since the log was trimmed last.
+    pub(super) conflicts_written: u64,
+    /// The connection is in an unknown state: it is not used again.
+    lost: bool,
+}
+
+/// Opens the session and takes the shard's lock.
+pub(super) async fn open(
+    options: Arc<TargetOptions>,
+    ours: OurConnections,
+    shard: u16,
+    epoch: Epoch,
+) -> Result<MariaDbSession, TargetError> {
+    let mut conn = connect(&options.endpoint, Role::Apply).await?;
+    let id = u64::from(conn.id());
+    // Ours before it holds the lock, so that we never take it for another owner's.
+    lock::lock_ids(&ours).insert(id);
+    let ready = prepare(&mut conn, &options, shard, epoch).await;
+    let replay = match ready {
+        Ok(replay) => replay,
+        Err(error) => {
+            lock::lock_ids(&ours).remove(&id);
+            return Err(error);
+        }
+    };
+    Ok(MariaDbSession {
+        conn,
+        replayer: Replayer::new(replay),
+        options,
+        ours,
+        shard,
+        epoch,
+        shapes: Shapes::default(),
+        rows_read: Vec::new(),
+        conflicts_written: 0,
+        lost: false,
+    })
+}
+
+/// Settings, lock and epoch; whether rows may be replayed, and the bytes of a statement.
+async fn prepare(
+    conn: &mut Conn,
+    options: &TargetOptions,
+    shard: u16,
+    epoch: Epoch,
+) -> Result<Option<usize>, TargetError> {
+    let failed = |error| TargetError::from(options.failure(&error, "opening a session"));
+    conn.query_drop("SET SESSION innodb_lock_wait_timeout = 5, lock_wait_timeout = 5; USE weft")
+        .await
+        .map_err(failed)?;
+    lock::take(conn, options, shard).await?;
+    let stored: Option<u64> = conn
+        .exec_first(
+            "SELECT epoch FROM weft.mark WHERE channel = ? AND source = ? AND shard = ?",
+            (&options.channel, &options.source, shard),
+        )
+        .await
+        .map_err(failed)?;
+    if stored != Some(epoch.0) {
+        return Err(TargetError::Fenced(format!(
+            "{}: channel {} was taken over by another owner (epoch {}, ours is {})",
+            options.place(),
+            options.channel,
+            stored.unwrap_or(0),
+            epoch.0
+        )));
+    }
+    let settings: Option<(String, usize, String, u8, String)> = conn
+        .query_first(
+            "SELECT @@session.binlog_format, @@session.max_allowed_packet, @@global.slave_exec_mode, \
+             @@session.sql_log_bin, @@global.slave_run_triggers_for_rbr",
+        )
+        .await
+        .map_err(failed)?;
+    let (format, packet_bytes, exec_mode, sql_log_bin, triggers) =
+        settings.expect("a SELECT of variables answers one row");
+    if format != "ROW" || sql_log_bin != 1 {
+        return Err(TargetError::Refused(format!(
+            "{}: sessions there do not log rows (binlog_format = {format}, sql_log_bin = {sql_log_bin}); SET \
+             GLOBAL binlog_format = ROW",
+            options.place()
+        )));
+    }
+    // An idempotent server overwrites silently what a replay should stumble over; a replay that
+    // fires triggers does their work twice.
+    if options.sql_only || exec_mode != "STRICT" || triggers == "YES" || triggers == "ENFORCE" {
+        return Ok(None);
+    }
+    // The text of a replay must not go into the binlog beside its rows; who may not set this may not
+    // replay either.
+    match conn.query_drop("SET SESSION binlog_annotate_row_events = OFF").await {
+        Ok(()) => Ok(Some(packet_bytes)),
+        Err(mysql_async::Error::Server(_)) => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+impl Session for MariaDbSession {
+    fn run(&mut self, step: Step) -> BoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            if self.lost {
+                return Outcome::ConnectionLost;
+            }
+            let limit = self.options.statement_timeout;
+            let result = match tokio::time::timeout(limit, self.carry_out(step)).await {
+                Ok(result) => result,
+                Err(_) => Err(Failure::Lost(format!("no answer within {} s", limit.as_secs()))),
+            };
+            match result {
+                Ok(outcome) => outcome,
+                Err(failure) => self.failed(failure).await,
+            }
+        })
+    }
+}
+
+impl MariaDbSession {
+    async fn carry_out(&mut self, step: Step) -> Result<Outcome, Failure> {
+        match step {
+            Step::Begin(isolation) => self.begin(isolation).await,
+            Step::Lock(rows) => Ok(Outcome::Locked(find::lock(self, &rows).await?)),
+            Step::ReadPosition => self.position().await,
+            Step::ReadRows(rows) => {
+                self.rows_read = find::read(self, &rows).await?;
+                Ok(Outcome::RowsRead(self.rows_read.clone()))
+            }
+            Step::WriteMark(mark) => self.write_mark(&mark).await,
+            Step::Savepoint => self.simple("SAVEPOINT weft", "setting a savepoint").await,
+            Step::RollBackToSavepoint => {
+                self.shapes.transaction_ended();
+                self.simple("ROLLBACK TO SAVEPOINT weft", "rolling back to the savepoint").await
+            }
+            Step::Write(rows) => {
+                write::write(self, &rows).await?;
+                Ok(Outcome::Ok)
+            }
+            Step::RecordConflicts(records) => {
+                conflicts::record(self, &records).await?;
+                Ok(Outcome::Ok)
+            }
+            Step::Commit => {
+                self.simple("COMMIT", "committing").await?;
+                self.transaction_ended();
+                conflicts::trim(self).await;
+                Ok(Outcome::Ok)
+            }
+            Step::RollBack => {
+                self.transaction_ended();
+                self.simple("ROLLBACK", "rolling back").await
+            }
+            Step::AwaitLedger(_) | Step::NeedPart | Step::Done(_) | Step::Retry(_) | Step::Stop(_) => {
+                unreachable!("the caller carries these out itself")
+            }
+        }
+    }
+
+    async fn begin(&mut self, isolation: Isolation) -> Result<Outcome, Failure> {
+        self.transaction_ended();
+        let level = match isolation {
+            Isolation::ReadCommitted => "READ COMMITTED",
+            Isolation::RepeatableRead => "REPEATABLE READ",
+        };
+        let sql = format!("SET TRANSACTION ISOLATION LEVEL {level}; START TRANSACTION");
+        run_all(&mut self.conn, &sql).await.map_err(|error| self.options.failure(&error, "beginning"))?;
+        Ok(Outcome::Ok)
+    }
+
+    async fn position(&mut self) -> Result<Outcome, Failure> {
+        let position = recover::position(&mut self.conn)
+            .await
+            .map_err(|error| self.options.failure(&error, "reading the binlog's position"))?;
+        position.map(Outcome::Position).ok_or_else(|| {
+            Failure::refused(format!(
+                "{}: the server writes no binlog; start it with log_bin and binlog_format = ROW",
+                self.options.place()
+            ))
+        })
+    }
+
+    /// The update finds its row only while nobody has raised the epoch.
+    async fn write_mark(&mut self, mark: &Mark) -> Result<Outcome, Failure> {
+        let result = self
+            .conn
+            .exec_iter(
+                "UPDATE weft.mark SET epoch = ?, body = ? WHERE channel = ? AND source = ? AND shard = ? AND epoch \
+                 <= ?",
+                (
+                    self.epoch.0,
+                    mark.encode(),
+                    &self.options.channel,
+                    &self.options.source,
+                    self.shard,
+                    self.epoch.0,
+                ),
+            )
+            .await
+            .map_err(|error| self.options.failure(&error, "writing the mark"))?;
+        let found = result.affected_rows();
+        result.drop_result().await.map_err(|error| self.options.failure(&error, "writing the mark"))?;
+        Ok(if found == 0 { Outcome::Fenced } else { Outcome::Ok })
+    }
+
+    /// The rows of one statement.
+    pub(super) async fn rows(&mut self, sql: &str, doing: &str) -> Result<Vec<Row>, Failure> {
+        self.conn.query(sql).await.map_err(|error| self.options.failure(&error, doing))
+    }
+
+    async fn simple(&mut self, sql: &str, doing: &str) -> Result<Outcome, Failure> {
+        self.conn.query_drop(sql).await.map_err(|error| self.options.failure(&error, doing))?;
+        Ok(Outcome::Ok)
+    }
+
+    fn transaction_ended(&mut self) {
+        self.shapes.transaction_ended();
+        self.rows_read.clear();
+    }
+
+    /// Turns a failure into the outcome, and keeps the promises that come with it.
+    async fn failed(&mut self, failure: Failure) -> Outcome {
+        match &failure {
+            Failure::Lost(why) => {
+                self.lost = true;
+                tracing::warn!(
+                    channel = self.options.channel,
+                    target = self.options.target,
+                    shard = self.shard,
+                    why,
+                    "the session is lost"
+                );
+            }
+            // The server may have undone no more than the statement.
+            Failure::Deadlock => {
+                self.transaction_ended();
+                if self.conn.query_drop("ROLLBACK").await.is_err() {
+                    self.lost = true;
+                    return Outcome::ConnectionLost;
+                }
+            }
+            Failure::DuplicateKey | Failure::MissingRow | Failure::Refused { .. } => {}
+        }
+        failure.into_outcome()
+    }
+}
+
+impl Drop for MariaDbSession {
+    fn drop(&mut self) {
+        lock::lock_ids(&self.ours).remove(&u64::from(self.conn.id()));
+    }
+}
