@@ -23,7 +23,7 @@ struct Answer {
 pub(super) async fn identify(lane: &Lane) -> Result<SourceIdentity, SourceError> {
     let answer = lane.run("asking who answers", |conn| ask(conn).boxed()).await?;
     let address = lane.endpoint().address();
-    if !answer.version.contains("MariaDB") {
+    if !is_mariadb(&answer.version) {
         return Err(SourceError::Refused(format!(
             "{address} is MySQL {}, which is not built yet; use MariaDB 10.11 or later",
             answer.version
@@ -38,15 +38,19 @@ pub(super) async fn identify(lane: &Lane) -> Result<SourceIdentity, SourceError>
     Ok(SourceIdentity { server_id: answer.server_id, version: answer.version, gtid, file, position })
 }
 
+fn is_mariadb(version: &str) -> bool {
+    version.contains("MariaDB")
+}
+
 async fn ask(conn: &mut Conn) -> Result<Answer, mysql_async::Error> {
-    let binlog = binlog_position(conn).await?;
-    // The GTID variable is unknown to MySQL: asked for only once the flavour is known.
     let (server_id, version): (u32, String) =
         conn.query_first("SELECT @@GLOBAL.server_id, VERSION()").await?.unwrap_or_default();
-    let gtid = match version.contains("MariaDB") {
-        true => conn.query_first("SELECT @@GLOBAL.gtid_binlog_pos").await?.unwrap_or_default(),
-        false => String::new(),
-    };
+    if !is_mariadb(&version) {
+        // It would not understand what follows.
+        return Ok(Answer { server_id, version, gtid: String::new(), binlog: None });
+    }
+    let binlog = binlog_position(conn).await?;
+    let gtid = conn.query_first("SELECT @@GLOBAL.gtid_binlog_pos").await?.unwrap_or_default();
     Ok(Answer { server_id, version, gtid, binlog })
 }
 

@@ -59,7 +59,7 @@ impl Lane {
                     return Ok(answer);
                 }
                 Err(error) if is_connection_lost(&error) => {}
-                Err(error) => return Err(self.refused(what, &error)),
+                Err(error) => return Err(self.failed(what, &error)),
             }
         }
         let mut conn = connect(&self.endpoint, Role::Control).await?;
@@ -68,24 +68,22 @@ impl Lane {
                 *kept = Some(conn);
                 Ok(answer)
             }
-            Err(error) if is_connection_lost(&error) => Err(SourceError::Unreachable(format!(
-                "{what} at {}: {}",
-                self.endpoint.address(),
-                cause(&error)
-            ))),
-            Err(error) => Err(self.refused(what, &error)),
+            Err(error) => Err(self.failed(what, &error)),
         }
     }
 
-    fn refused(&self, what: &str, error: &Error) -> SourceError {
-        SourceError::Refused(format!(
-            "{what} at {}: {}{}",
-            self.endpoint.address(),
-            cause(error),
-            fix(&self.endpoint.user, error)
-        ))
+    fn failed(&self, what: &str, error: &Error) -> SourceError {
+        let text = format!("{what} at {}: {}", self.endpoint.address(), cause(error));
+        match error {
+            error if is_connection_lost(error) => SourceError::Unreachable(text),
+            Error::Server(server) if TRY_AGAIN.contains(&server.code) => SourceError::Unreachable(text),
+            error => SourceError::Refused(text + &fix(&self.endpoint.user, error)),
+        }
     }
 }
+
+/// Lock wait timeout, deadlock: the statement was rolled back.
+const TRY_AGAIN: [u16; 2] = [1205, 1213];
 
 /// How to fix an error that a DBA can fix with a statement; empty if it says so itself.
 fn fix(user: &str, error: &Error) -> String {
