@@ -7,6 +7,6 @@ pub mod link;
 pub mod metrics;
 pub mod ports;
 pub mod sink;
+pub mod status;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-pub mod status;

@@ -34,7 +34,9 @@ pub(super) async fn gather(
     let mut conn = match tokio::time::timeout(TIMEOUT, Conn::new(options(server))).await {
         Err(_) => return Err(unreachable(format!("no answer within {} s", TIMEOUT.as_secs()))),
         Ok(Err(error)) => {
-            return Err(no_session(instance, server, &error).unwrap_or_else(|| unreachable(innermost(&error))));
+            return Err(
+                no_session(instance, server, &error).unwrap_or_else(|| unreachable(innermost(&error)))
+            );
         }
         Ok(Ok(conn)) => conn,
     };

@@ -76,8 +76,7 @@ fn plan(
     clock: &Arc<dyn Clock>,
 ) -> Result<RunningDirection, NodeError> {
     let (source, instance) = (&deployment.instances[&direction.from], &deployment.instances[&direction.to]);
-    let options =
-        TargetOptions::new(endpoint(instance)?, &direction.to, &channel.name, &direction.from);
+    let options = TargetOptions::new(endpoint(instance)?, &direction.to, &channel.name, &direction.from);
     let puller = PullerConfig {
         addresses: deployment.node_of_site(&source.site).iter().map(|node| node.peer.to_string()).collect(),
         cluster: deployment.cluster.clone(),

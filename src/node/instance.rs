@@ -90,7 +90,8 @@ impl Captured {
         let (buffer, report) = MmapBuffer::open(&data.instance(&instance.name).join("buffer"), options)?;
         tracing::info!(instance = instance.name, ?report, "the event buffer is open");
         let (newest, _) = watch::channel(buffer.newest().unwrap_or(Scn::ZERO));
-        let touching = deployment.directions().filter(|(_, d)| d.from == instance.name || d.to == instance.name);
+        let touching =
+            deployment.directions().filter(|(_, d)| d.from == instance.name || d.to == instance.name);
         let mut outgoing: Vec<String> = deployment
             .directions()
             .filter(|(_, direction)| direction.from == instance.name)
@@ -164,9 +165,7 @@ impl Captured {
 }
 
 /// Source time up to which every direction into the instance has applied.
-fn inbound_time(
-    inbound: Arc<Mutex<Vec<Board<DirectionStatus>>>>,
-) -> Arc<dyn Fn() -> Micros + Send + Sync> {
+fn inbound_time(inbound: Arc<Mutex<Vec<Board<DirectionStatus>>>>) -> Arc<dyn Fn() -> Micros + Send + Sync> {
     Arc::new(move || {
         let boards = inbound.lock().unwrap_or_else(PoisonError::into_inner);
         boards.iter().map(|board| board.get().watermark_time).min().unwrap_or(Micros(u64::MAX))

@@ -102,8 +102,9 @@ pub async fn run(deployment: Deployment, node_id: &str) -> Result<(), NodeError>
     let neighbours = neighbours::start(state.clone(), Arc::new(TcpPeers));
 
     let children = captured.iter().map(Captured::child).chain(directions.iter().map(RunningDirection::child));
-    let (supervisor, supervising) =
-        Actor::spawn(None, Supervisor, children.collect()).await.map_err(|error| NodeError::Actors(error.to_string()))?;
+    let (supervisor, supervising) = Actor::spawn(None, Supervisor, children.collect())
+        .await
+        .map_err(|error| NodeError::Actors(error.to_string()))?;
     tracing::info!(node = node.id, site = node.site, "running");
 
     tokio::select! {
@@ -117,7 +118,9 @@ pub async fn run(deployment: Deployment, node_id: &str) -> Result<(), NodeError>
     }
     neighbours.abort();
     listener.stop().await;
-    stop_actors(&captured, supervisor.get_cell(), supervising).await.map_err(|error| NodeError::Actors(error.to_string()))?;
+    stop_actors(&captured, supervisor.get_cell(), supervising)
+        .await
+        .map_err(|error| NodeError::Actors(error.to_string()))?;
     watermarks.flush();
     admin.stop().await;
     Ok(())

@@ -17,7 +17,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 pub fn start(state: Arc<NodeState>, peers: Arc<dyn Peers>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let others = state.others();
-        let asking = others.into_iter().map(|(id, address)| ask_for_ever(&state, peers.as_ref(), id, address));
+        let asking =
+            others.into_iter().map(|(id, address)| ask_for_ever(&state, peers.as_ref(), id, address));
         futures::future::join_all(asking).await;
     })
 }

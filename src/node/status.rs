@@ -10,9 +10,7 @@ use weft_actors::binlog::actor::ReplicatorArgs;
 use weft_actors::channel::message::Command;
 use weft_actors::channel::status::{DirectionStatus, Phase};
 use weft_actors::ports::Clock;
-use weft_actors::status::{
-    ChannelState, ChannelStatus, NodeStatus, SourceRole, SourceStatus, StatusReport,
-};
+use weft_actors::status::{ChannelState, ChannelStatus, NodeStatus, SourceRole, SourceStatus, StatusReport};
 
 use super::WallClock;
 use super::direction::RunningDirection;
@@ -136,7 +134,8 @@ impl AdminState for NodeState {
     fn status(&self) -> StatusReport {
         let mut report = self.own();
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let others: BTreeMap<_, _> = self.deployment.nodes.iter().filter(|(id, _)| **id != self.node.id).collect();
+        let others: BTreeMap<_, _> =
+            self.deployment.nodes.iter().filter(|(id, _)| **id != self.node.id).collect();
         for (id, node) in others {
             let last = heard.get(id);
             let alive = last.is_some_and(|(_, at)| at.elapsed() < ALIVE_MAX);
@@ -171,12 +170,13 @@ impl AdminState for NodeState {
 
     fn channel_command(&self, command: ChannelCommand) -> BoxFuture<'_, Result<(), CommandError>> {
         async move {
-            let scn = match &command.scn {
-                None => None,
-                Some(text) => Some(text.parse().map_err(|error: weft_core::scn::NotAnScn| {
-                    CommandError::Conflict(error.to_string())
-                })?),
-            };
+            let scn =
+                match &command.scn {
+                    None => None,
+                    Some(text) => Some(text.parse().map_err(|error: weft_core::scn::NotAnScn| {
+                        CommandError::Conflict(error.to_string())
+                    })?),
+                };
             let verb = match command.verb {
                 ChannelVerb::Pause => Command::Pause,
                 ChannelVerb::Resume => Command::Resume,

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_core::binlog::assembler::AssembleError;
 use weft_core::binlog::Malformed;
+use weft_core::binlog::assembler::AssembleError;
 use weft_core::binlog::format::EventError;
 use weft_core::binlog::resume::log_name;
 use weft_core::binlog::table_map::TableMapError;
@@ -72,6 +72,7 @@ pub async fn run(args: &Arc<ReplicatorArgs>, place: Place) -> Result<Infallible,
             buffer: args.buffer.clone(),
             store: args.store.clone(),
             wanted: args.wanted.clone(),
+            instance: args.instance.clone(),
             origin: args.id,
             spill_bytes: args.spill_bytes,
             replayed: None,
@@ -85,7 +86,8 @@ pub async fn run(args: &Arc<ReplicatorArgs>, place: Place) -> Result<Infallible,
         for event in &events {
             pipe.event(event, &args.ledger, &mut output).await?;
         }
-        metrics::counter!("weft_binlog_bytes_total", "instance" => args.instance.clone()).increment(bytes as u64);
+        metrics::counter!("weft_binlog_bytes_total", "instance" => args.instance.clone())
+            .increment(bytes as u64);
         tell(args, &pipe);
     }
 }
@@ -132,11 +134,16 @@ impl Output for ToBuffer {
                 Err(error) => return Err(error.into()),
             }
         }
-        metrics::counter!("weft_binlog_transactions_total", "instance" => self.args.instance.clone()).increment(1);
+        metrics::counter!("weft_binlog_transactions_total", "instance" => self.args.instance.clone())
+            .increment(1);
         Ok(())
     }
 
-    async fn bumped(&mut self, scn: weft_core::scn::Scn, time: weft_core::time::Micros) -> Result<(), CaptureError> {
+    async fn bumped(
+        &mut self,
+        scn: weft_core::scn::Scn,
+        time: weft_core::time::Micros,
+    ) -> Result<(), CaptureError> {
         Ok(self.args.store.record_stamp(scn, time)?)
     }
 }

@@ -82,7 +82,8 @@ pub fn load(store: &dyn CaptureStore) -> Result<Option<(Ledger, GtidPosition)>, 
     let Some(chunks) = store.load_ledger()? else { return Ok(None) };
     let mut chunks = chunks.into_iter();
     let (Some(gtids), Some(head)) = (chunks.next(), chunks.next()) else { return Err(LoadError::Short) };
-    let gtids = std::str::from_utf8(&gtids).ok().and_then(|text| text.parse().ok()).ok_or(LoadError::Short)?;
+    let gtids =
+        std::str::from_utf8(&gtids).ok().and_then(|text| text.parse().ok()).ok_or(LoadError::Short)?;
     let mut loader = Loader::new(&head)?;
     for chunk in chunks {
         loader.load(&chunk)?;

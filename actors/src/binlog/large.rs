@@ -28,9 +28,9 @@ impl Pipe {
         let mut greatest: Option<Micros> = None;
         let mut with_rows: Option<usize> = None;
         for index in 0..spill.chunks() {
-            let scanned = self.scan(&spill.read(index)?, scn).await?;
+            let scanned = self.scan(&spill.read(index)?, scn, 0).await?;
             note_marks(&scanned, ledger);
-            scanned.marks.iter().for_each(|seen| naming.add(&seen.mark));
+            scanned.marks.iter().for_each(|mark| naming.add(mark));
             greatest = greatest.max(stamp::max_known(&scanned.rows, &naming, &*ledger.read()));
             if !scanned.marks.is_empty() || !scanned.rows.rows.is_empty() {
                 with_rows = Some(index);
@@ -46,11 +46,11 @@ impl Pipe {
         let mut pending: Option<Transaction> = None;
         let mut parts = 0;
         for index in 0..=last {
-            let mut scanned = self.scan(&spill.read(index)?, scn).await?;
+            let mut scanned = self.scan(&spill.read(index)?, scn, rows_before).await?;
             let mut named_here = Naming::default();
-            for seen in &scanned.marks {
-                naming.add(&seen.mark);
-                named_here.add(&seen.mark);
+            for mark in &scanned.marks {
+                naming.add(mark);
+                named_here.add(mark);
             }
             let rows = &mut scanned.rows;
             ledger.write(|ledger| {
@@ -58,10 +58,11 @@ impl Pipe {
                 stamp::record_named(&named_here, ledger);
             });
             rows.silent = silent_keys(&named_here, rows);
-            rows.rows.iter_mut().for_each(|row| row.row += rows_before);
             let count = rows.rows.len() as u32;
             // A part without rows would not rise above the one before: its keys go along with that.
-            if count == 0 && let Some(before) = &mut pending {
+            if count == 0
+                && let Some(before) = &mut pending
+            {
                 add_silent(before, std::mem::take(&mut rows.silent));
                 continue;
             }

@@ -13,7 +13,7 @@ use weft_core::gtid::{Gtid, GtidPosition};
 use weft_core::instance::InstanceId;
 use weft_core::scn::Scn;
 use weft_core::sink::step::LogPosition;
-use weft_core::stamp::{self, Naming, Scanned};
+use weft_core::stamp::{self, Naming, Scanned, Scanner};
 use weft_core::tables::TableFilter;
 use weft_core::time::Micros;
 use weft_core::transaction::{Body, Ddl, Rows, SilentKey, Transaction, TransactionHeader};
@@ -38,6 +38,8 @@ pub struct PipeArgs {
     pub buffer: Arc<dyn EventBuffer>,
     pub store: Arc<dyn CaptureStore>,
     pub wanted: Vec<TableFilter>,
+    /// Full name of the instance.
+    pub instance: String,
     pub origin: InstanceId,
     pub spill_bytes: usize,
     /// Set where history is read again: the version times that were not the commit times.
@@ -56,6 +58,7 @@ pub(super) struct Head {
 pub struct Pipe {
     pub(super) args: PipeArgs,
     assembler: Assembler,
+    scanner: Scanner,
     pub(super) shapes: Shapes,
     pub(super) format: Option<(CatalogId, Format)>,
     pub(super) spill: Option<Box<dyn Spill>>,
@@ -75,6 +78,7 @@ impl Pipe {
         }
         Pipe {
             shapes: Shapes::new(args.source.clone(), args.buffer.clone(), args.wanted.clone()),
+            scanner: Scanner::new(&args.instance),
             args,
             assembler,
             format: None,
@@ -114,7 +118,9 @@ impl Pipe {
         self.assembler.push(event, &mut assembled)?;
         for one in assembled {
             match one {
-                Assembled::Moved { log_index, log_pos, .. } => self.position = LogPosition { log_index, log_pos },
+                Assembled::Moved { log_index, log_pos, .. } => {
+                    self.position = LogPosition { log_index, log_pos }
+                }
                 Assembled::FileName(name) => {
                     self.log_base = split_log_name(&name).map_or(name.as_str(), |(base, _)| base).to_owned();
                 }
@@ -194,9 +200,9 @@ impl Pipe {
         output: &mut O,
     ) -> Result<(), CaptureError> {
         let scn = head.scn;
-        let scanned = self.scan(events, scn).await?;
+        let scanned = self.scan(events, scn, 0).await?;
         note_marks(&scanned, ledger);
-        let naming = Naming::of(scanned.marks.iter().map(|seen| &seen.mark));
+        let naming = Naming::of(&scanned.marks);
         let Scanned { mut rows, raw: bytes, heartbeat, .. } = scanned;
         let time = self.time_of(head, ledger, |ledger| stamp::max_known(&rows, &naming, ledger));
         ledger.write(|ledger| {
@@ -241,13 +247,18 @@ impl Pipe {
     }
 
     /// Learns the shapes and scans.
-    pub(super) async fn scan(&mut self, events: &Bytes, scn: Scn) -> Result<Scanned, CaptureError> {
+    pub(super) async fn scan(
+        &mut self,
+        events: &Bytes,
+        scn: Scn,
+        rows_before: u32,
+    ) -> Result<Scanned, CaptureError> {
         let Some((_, format)) = &self.format else {
             return Err(CaptureError::Stopped("rows came before the format description event".into()));
         };
         self.shapes.learn(events, format, scn).await?;
         let shapes = &self.shapes;
-        Ok(stamp::scan(events, format, &|map| shapes.resolve(map))?)
+        Ok(self.scanner.scan(events, format, rows_before, &mut |map| shapes.resolve(map))?)
     }
 
     pub(super) fn header(&self, head: &Head, body: Body) -> TransactionHeader {
@@ -297,8 +308,8 @@ impl Pipe {
 
 /// Tells whoever waits for a probe that marks came by.
 pub(super) fn note_marks(scanned: &Scanned, ledger: &SharedLedger) {
-    for seen in &scanned.marks {
-        ledger.mark_seen(&seen.channel, &seen.source, seen.epoch);
+    for passing in &scanned.passing {
+        ledger.mark_seen(&passing.channel, &passing.source, passing.epoch);
     }
 }
 

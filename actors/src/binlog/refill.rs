@@ -45,12 +45,17 @@ impl Refill for FromSource {
             let place = self.place(after)?;
             tracing::info!(instance = self.args.instance, %after, %until, "history is read from the source again");
             let stream = self.args.source.stream(place.from.clone()).await?;
-            let stamps = self.args.store.stamps_after(after).map_err(|error| SourceError::Refused(error.to_string()))?;
+            let stamps = self
+                .args
+                .store
+                .stamps_after(after)
+                .map_err(|error| SourceError::Refused(error.to_string()))?;
             let pipe_args = PipeArgs {
                 source: self.args.source.clone(),
                 buffer: self.args.buffer.clone(),
                 store: self.args.store.clone(),
                 wanted: self.args.wanted.clone(),
+                instance: self.args.instance.clone(),
                 origin: self.args.id,
                 spill_bytes: self.args.spill_bytes,
                 replayed: Some(stamps.into_iter().collect::<HashMap<Scn, Micros>>()),
@@ -67,7 +72,9 @@ impl FromSource {
     /// Where the dump begins: positions of an older server of the instance say nothing any more.
     fn place(&self, after: Scn) -> Result<Place, SourceError> {
         let server = self.args.buffer.catalog().into_iter().rev().find_map(|entry| match &entry.what {
-            CatalogItem::Server { server_id, log_base } => Some((entry.began.epoch, *server_id, log_base.clone())),
+            CatalogItem::Server { server_id, log_base } => {
+                Some((entry.began.epoch, *server_id, log_base.clone()))
+            }
             _ => None,
         });
         match server {

@@ -58,7 +58,11 @@ pub async fn find_place(args: &Arc<ReplicatorArgs>) -> Result<Place, CaptureErro
             gtids: captured.gtids,
         },
         Resume::After { gtids, epoch, log_base } => {
-            tracing::warn!(instance = args.instance, epoch, "another server answers: capture goes on by GTID");
+            tracing::warn!(
+                instance = args.instance,
+                epoch,
+                "another server answers: capture goes on by GTID"
+            );
             add_server(args.buffer.as_ref(), epoch, identity.server_id, &log_base)?;
             Place {
                 from: StreamFrom::Gtid(gtids.clone()),
@@ -82,11 +86,14 @@ fn captured(
     start: &CaptureStart,
     gtids: GtidPosition,
 ) -> Result<Captured, CaptureError> {
-    let (log_base, log_index) = split_log_name(&start.file)
-        .ok_or_else(|| CaptureError::Stopped(format!("the binlog file '{}' has no number at its end", start.file)))?;
+    let (log_base, log_index) = split_log_name(&start.file).ok_or_else(|| {
+        CaptureError::Stopped(format!("the binlog file '{}' has no number at its end", start.file))
+    })?;
     let servers = buffer.catalog();
     let server = servers.iter().rev().find_map(|entry| match &entry.what {
-        CatalogItem::Server { server_id, log_base } => Some((*server_id, log_base.clone(), entry.began.epoch)),
+        CatalogItem::Server { server_id, log_base } => {
+            Some((*server_id, log_base.clone(), entry.began.epoch))
+        }
         _ => None,
     });
     let (server_id, log_base, epoch) = match server {
@@ -166,7 +173,8 @@ fn roll_forward(
 }
 
 fn decode(frame: &FrameRef) -> Result<Transaction, CaptureError> {
-    frame::decode(frame).map_err(|error| CaptureError::Stopped(format!("the event buffer holds a damaged frame: {error}")))
+    frame::decode(frame)
+        .map_err(|error| CaptureError::Stopped(format!("the event buffer holds a damaged frame: {error}")))
 }
 
 /// Stores where the outgoing channels begin that have no start yet. What commits from now on is

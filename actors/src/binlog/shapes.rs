@@ -9,6 +9,7 @@ use weft_core::binlog::format::Format;
 use weft_core::binlog::table_map::{ColumnShape, TableMap, TableShape};
 use weft_core::catalog::{CatalogEntry, CatalogId, CatalogItem, TableVersion};
 use weft_core::scn::Scn;
+use weft_core::stamp::Resolved;
 use weft_core::tables::{TableFilter, TableName};
 
 use super::capture::CaptureError;
@@ -28,9 +29,13 @@ impl Shapes {
         Shapes { source, buffer, wanted, known: HashMap::new() }
     }
 
-    /// The version behind a table map that was learned; None: its rows are left out.
-    pub fn resolve(&self, map: &TableMap<'_>) -> Option<(CatalogId, Arc<TableVersion>)> {
-        self.known.get(&map.fingerprint()).cloned().flatten()
+    /// The version behind a table map.
+    pub fn resolve(&self, map: &TableMap<'_>) -> Resolved {
+        match self.known.get(&map.fingerprint()) {
+            Some(Some((id, version))) => Resolved::Wanted(*id, version.clone()),
+            Some(None) => Resolved::LeftOut,
+            None => Resolved::Unknown,
+        }
     }
 
     /// After a DDL nothing is known any more: a unique key may have come or gone without the table
@@ -82,11 +87,7 @@ impl Shapes {
         let id = self.next_id();
         tracing::info!(table = %name, columns = version.columns.len(), scn = %began, "a new version of a table");
         let version = Arc::new(version);
-        self.buffer.add_catalog(CatalogEntry {
-            id,
-            began,
-            what: CatalogItem::Table((*version).clone()),
-        })?;
+        self.buffer.add_catalog(CatalogEntry { id, began, what: CatalogItem::Table((*version).clone()) })?;
         Ok(Some((id, version)))
     }
 

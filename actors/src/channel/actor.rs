@@ -10,8 +10,8 @@ use weft_core::scn::Scn;
 use weft_core::sink::apply::ApplyConfig;
 use weft_core::sink::step::{Stop, StopKind};
 
-use super::metrics::DirectionMetrics;
 use super::message::{ChannelMessage, Command, Incarnation};
+use super::metrics::DirectionMetrics;
 use super::recovery::{self, Ready, RecoveryContext, RecoveryError};
 use super::run::{Applied, Run};
 use super::status::{Board, DirectionStatus, Phase};
@@ -234,7 +234,12 @@ impl ChannelState {
     fn stop(&mut self, myself: &ActorRef<ChannelMessage>, stop: Stop) {
         let direction = self.args.direction();
         let soon = stop.kind == StopKind::ConnectionLost && self.stopped_at.is_none();
-        tracing::warn!(direction, scn = stop.scn.map(tracing::field::display), reason = stop.reason, "stopped");
+        tracing::warn!(
+            direction,
+            scn = stop.scn.map(tracing::field::display),
+            reason = stop.reason,
+            "stopped"
+        );
         self.args.metrics.stopped(stop.kind);
         self.rest();
         self.stopped_at = Some(stop);
@@ -309,7 +314,8 @@ impl ChannelState {
         let stopped_at = self.stopped_at.as_ref().and_then(|stop| stop.scn.map(|scn| (scn, &stop.reason)));
         let (scn, what) = match (stopped_at, wanted) {
             (None, _) => {
-                let _ = reply.send(Err("the direction is not stopped at a change: there is nothing to skip".into()));
+                let _ = reply
+                    .send(Err("the direction is not stopped at a change: there is nothing to skip".into()));
                 return;
             }
             (Some((scn, _)), Some(wanted)) if wanted.transaction() != scn.transaction() => {
@@ -387,10 +393,8 @@ async fn recover(
     pulls: StartPull,
 ) -> Result<Ready, RecoveryError> {
     if was_fenced && context.target.owned_by_other().await? {
-        let reason = format!(
-            "another node runs this direction to {} now; stop one of the two",
-            context.target_name
-        );
+        let reason =
+            format!("another node runs this direction to {} now; stop one of the two", context.target_name);
         return Err(RecoveryError::Target(crate::ports::TargetError::Fenced(reason)));
     }
     match recovery::recover(context, None).await {

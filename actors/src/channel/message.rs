@@ -1,6 +1,5 @@
 //! What may be said to a channel, and by whom.
 
-
 use ractor::RpcReplyPort;
 use weft_core::scn::Scn;
 
@@ -38,4 +37,3 @@ pub enum Command {
     /// Pass over the change that the direction stopped at.
     Skip(Option<Scn>),
 }
-

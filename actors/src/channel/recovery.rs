@@ -88,7 +88,10 @@ fn ready(marks: &[(u16, Mark)], recovered: &Recovered, stored: Option<StoredWate
     let applied = marks.iter().flat_map(|(_, mark)| mark.runs.iter().copied()).chain(skipped);
     Ready {
         epoch: recovered.epoch,
-        start: ScheduleStart { watermark: Watermark { scn: watermark, time }, applied: AppliedSet::new(watermark, applied) },
+        start: ScheduleStart {
+            watermark: Watermark { scn: watermark, time },
+            applied: AppliedSet::new(watermark, applied),
+        },
         in_marks,
         runs: marks.iter().map(|(shard, mark)| (*shard, mark.runs.clone())).collect(),
     }

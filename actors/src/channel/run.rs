@@ -15,8 +15,8 @@ use weft_core::transaction::Body;
 
 use super::actor::ChannelArgs;
 use super::lag::Lag;
-use super::metrics::DirectionMetrics;
 use super::message::{ChannelMessage, Incarnation};
+use super::metrics::DirectionMetrics;
 use super::recovery::Ready;
 use crate::link::puller::{PullControl, PullHandle, Pulled};
 use crate::ports::StoredWatermark;
@@ -75,7 +75,11 @@ impl Run {
         let (watermark_tx, watermark_rx) = watch::channel((watermark.scn, watermark.time));
         let mut shards = Vec::new();
         for shard in 0..args.schedule.shards {
-            let runs = ready.runs.iter().find(|(of, _)| *of == shard).map_or_else(Vec::new, |(_, runs)| runs.clone());
+            let runs = ready
+                .runs
+                .iter()
+                .find(|(of, _)| *of == shard)
+                .map_or_else(Vec::new, |(_, runs)| runs.clone());
             let shard_args = shard_args(myself, args, incarnation, &ready, shard, runs, watermark_rx.clone());
             let (actor, _) = Actor::spawn_linked(None, Shard, shard_args, myself.get_cell()).await?;
             shards.push(actor);
@@ -123,7 +127,9 @@ impl Run {
                 Pulled::Disconnected { reason } => self.trouble = Some(Trouble { reason, refused: false }),
                 Pulled::Refused { reason } => self.trouble = Some(Trouble { reason, refused: true }),
                 Pulled::Restarted { after } => {
-                    return Some(format!("a large transaction was cut off by the link and is pulled again from {after}"));
+                    return Some(format!(
+                        "a large transaction was cut off by the link and is pulled again from {after}"
+                    ));
                 }
             }
         }

@@ -74,11 +74,19 @@ enum Work {
     Opening,
     Idle(Box<dyn Session>),
     /// A batch runs in its own task.
-    Running { units: Vec<Unit> },
+    Running {
+        units: Vec<Unit>,
+    },
     /// A large transaction is open at the target and waits for its next part.
-    BetweenParts { session: Box<dyn Session>, apply: Box<Apply> },
+    BetweenParts {
+        session: Box<dyn Session>,
+        apply: Box<Apply>,
+    },
     /// Waiting to try the batch again.
-    BackingOff { session: Box<dyn Session>, units: Vec<Unit> },
+    BackingOff {
+        session: Box<dyn Session>,
+        units: Vec<Unit>,
+    },
     /// Reported why; nothing more is done.
     Stopped,
 }
@@ -100,7 +108,15 @@ impl Actor for Shard {
             let _ = myself.cast(ShardMessage::Session(opened));
         });
         let runs = args.runs.clone();
-        Ok(ShardState { args, queue: Queue::default(), runs, work: Work::Opening, tries: 0, in_parts: false, began: Instant::now() })
+        Ok(ShardState {
+            args,
+            queue: Queue::default(),
+            runs,
+            work: Work::Opening,
+            tries: 0,
+            in_parts: false,
+            began: Instant::now(),
+        })
     }
 
     async fn handle(
@@ -245,10 +261,7 @@ fn stop_of(error: TargetError) -> Stop {
 fn large_again(units: &[Unit], cause: RetryCause) -> Stop {
     Stop {
         scn: units.first().map(|unit| unit.scn),
-        reason: format!(
-            "a large transaction met {} and is pulled again from its start",
-            cause_label(cause)
-        ),
+        reason: format!("a large transaction met {} and is pulled again from its start", cause_label(cause)),
         kind: StopKind::ConnectionLost,
     }
 }

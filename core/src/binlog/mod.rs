@@ -3,7 +3,6 @@
 //! Bytes come from a server, a peer or a file, so every parser here refuses what it cannot read with
 //! a typed error: it neither panics nor allocates more than it was given bytes for.
 
-pub mod resume;
 pub mod assembler;
 pub mod classify;
 mod cursor;
@@ -15,6 +14,7 @@ pub mod image;
 mod metadata;
 mod open;
 pub mod query;
+pub mod resume;
 pub mod rows;
 pub mod sql;
 pub mod table_map;

@@ -18,7 +18,7 @@ mod time;
 mod tests;
 
 pub use naming::Naming;
-pub use scan::{ScanError, Scanned, Scanner};
+pub use scan::{Passing, Resolved, ScanError, Scanned, Scanner};
 pub use time::{JUMP_MAX_US, StampTime, max_known, stamp_time};
 
 use crate::instance::InstanceId;

@@ -6,11 +6,11 @@ use crate::binlog::rows::RowsEvent;
 use crate::binlog::table_map::{ColumnShape, TableMap, TableShape};
 use crate::binlog::value::Value;
 use crate::catalog::TableVersion;
-use crate::mark::Mark;
+use crate::mark::{Epoch, Mark};
 use crate::tables::WEFT_SCHEMA;
 use crate::time::Micros;
 
-use super::scan::ScanError;
+use super::scan::{Passing, ScanError};
 
 /// Columns of `weft.mark`, in order.
 const MARK_COLUMNS: [&str; 5] = ["channel", "source", "shard", "epoch", "body"];
@@ -33,9 +33,10 @@ enum OwnKind {
 /// What a row of such a table says.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Said {
-    Mark(Mark),
+    /// A mark came by; None: it was not filled in yet.
+    Mark(Passing, Option<Mark>),
     Heartbeat(Micros),
-    /// Nothing for us: a mark that was not filled in yet, or the heartbeat of another instance.
+    /// Nothing for us: the heartbeat of another instance.
     Nothing,
 }
 
@@ -72,11 +73,28 @@ impl OwnTable {
             Values::new(&self.version.columns, image).collect::<Result<_, Malformed>>()?;
         let value = |name| self.version.column(name).and_then(|index| values.get(index)).copied();
         match self.kind {
-            OwnKind::Mark => match value("body") {
-                Some(Value::Bytes(body)) if !body.is_empty() => Ok(Said::Mark(Mark::decode(body)?)),
-                Some(Value::Bytes(_)) => Ok(Said::Nothing),
-                _ => Err(ScanError::OwnTable { table: "mark" }),
-            },
+            OwnKind::Mark => {
+                let epoch = match value("epoch") {
+                    Some(Value::UInt(epoch)) => Some(epoch),
+                    Some(Value::Int(epoch)) => Some(epoch.cast_unsigned()),
+                    _ => None,
+                };
+                match (value("channel"), value("source"), epoch, value("body")) {
+                    (
+                        Some(Value::Bytes(channel)),
+                        Some(Value::Bytes(source)),
+                        Some(epoch),
+                        Some(Value::Bytes(body)),
+                    ) => {
+                        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+                        let passing =
+                            Passing { channel: text(channel), source: text(source), epoch: Epoch(epoch) };
+                        let mark = if body.is_empty() { None } else { Some(Mark::decode(body)?) };
+                        Ok(Said::Mark(passing, mark))
+                    }
+                    _ => Err(ScanError::OwnTable { table: "mark" }),
+                }
+            }
             OwnKind::Heartbeat => {
                 let written = match value("written") {
                     Some(Value::UInt(written)) => Some(written),

@@ -21,7 +21,7 @@ use crate::catalog::{CatalogId, TableVersion};
 use crate::instance::InstanceId;
 use crate::key::{KeyHash, TableKeys};
 use crate::mark::codec::MarkError;
-use crate::mark::{Eviction, Mark};
+use crate::mark::{Epoch, Eviction, Mark};
 use crate::tables::TableName;
 use crate::time::Micros;
 use crate::transaction::{RowKind, RowStamp, Rows, Span, TableUse, UniqueStamp};
@@ -53,8 +53,28 @@ pub enum ScanError {
     TooLarge(usize),
 }
 
-/// Where to find the shape of a table, by its table map; None: not known.
-pub type Resolve<'a> = dyn FnMut(&TableMap<'_>) -> Option<(CatalogId, Arc<TableVersion>)> + 'a;
+/// What is known of a table map.
+#[derive(Debug, Clone)]
+pub enum Resolved {
+    /// The table's rows are wanted; its shape.
+    Wanted(CatalogId, Arc<TableVersion>),
+    /// The table's rows are left out.
+    LeftOut,
+    /// Ask the server first.
+    Unknown,
+}
+
+/// Finds what is known of a table map.
+pub type Resolve<'a> = dyn FnMut(&TableMap<'_>) -> Resolved + 'a;
+
+/// Whose mark came by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passing {
+    pub channel: String,
+    /// Full name of the instance that the channel reads from.
+    pub source: String,
+    pub epoch: Epoch,
+}
 
 /// A transaction, or a chunk of a large one, before it is stamped.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +86,8 @@ pub struct Scanned {
     pub raw: Bytes,
     /// In row order; a mark comes before the rows that it names.
     pub marks: Vec<Mark>,
+    /// Whose marks they are, those among them that are not filled in yet.
+    pub passing: Vec<Passing>,
     /// The instance's own heartbeat, if it is in the transaction.
     pub heartbeat: Option<Micros>,
 }
@@ -110,11 +132,13 @@ impl Scanner {
             rows_before,
             rows: Rows::default(),
             marks: Vec::new(),
+            passing: Vec::new(),
             heartbeat: None,
         };
         scan.events(events, 0)?;
         let raw = scan.append_evictions(events)?;
-        Ok(Scanned { rows: scan.rows, raw, marks: scan.marks, heartbeat: scan.heartbeat })
+        let Scan { rows, marks, passing, heartbeat, .. } = scan;
+        Ok(Scanned { rows, raw, marks, passing, heartbeat })
     }
 }
 
@@ -127,7 +151,7 @@ enum Mapped {
         version: Arc<TableVersion>,
     },
     Own(Box<OwnTable>),
-    /// Of the server, or of Weft but silent.
+    /// Of the server, or of Weft but silent, or not wanted.
     PassedOver,
 }
 
@@ -142,6 +166,7 @@ struct Scan<'a, 'r> {
     rows_before: u32,
     rows: Rows,
     marks: Vec<Mark>,
+    passing: Vec<Passing>,
     heartbeat: Option<Micros>,
 }
 
@@ -173,12 +198,14 @@ impl Scan<'_, '_> {
         } else if name.is_internal() {
             Mapped::PassedOver
         } else {
-            let Some((id, version)) = (self.resolve)(&map) else { return Err(ScanError::UnknownTable(name)) };
-            if version.columns.len() != map.column_count() {
-                return Err(ScanError::UnknownTable(name));
+            match (self.resolve)(&map) {
+                Resolved::Wanted(id, version) if version.columns.len() == map.column_count() => {
+                    let span = Span { at: at as u32, len: event.len() as u32 };
+                    Mapped::Table { index: self.table(id, name, span)?, id, version }
+                }
+                Resolved::LeftOut => Mapped::PassedOver,
+                Resolved::Wanted(..) | Resolved::Unknown => return Err(ScanError::UnknownTable(name)),
             }
-            let span = Span { at: at as u32, len: event.len() as u32 };
-            Mapped::Table { index: self.table(id, name, span)?, id, version }
         };
         self.maps.insert(map.table_id, mapped);
         Ok(())
@@ -219,7 +246,10 @@ impl Scan<'_, '_> {
             Some(Mapped::Own(own)) => {
                 for said in own.read(&rows, event, self.instance)? {
                     match said {
-                        Said::Mark(mark) => self.marks.push(mark),
+                        Said::Mark(passing, mark) => {
+                            self.passing.push(passing);
+                            self.marks.extend(mark);
+                        }
                         Said::Heartbeat(written) => self.heartbeat = self.heartbeat.max(Some(written)),
                         Said::Nothing => {}
                     }

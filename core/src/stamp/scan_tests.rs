@@ -104,8 +104,13 @@ fn version() -> Arc<TableVersion> {
 }
 
 fn scan(events: Vec<u8>) -> Result<Scanned, ScanError> {
-    let mut resolve =
-        |map: &TableMap<'_>| (map.name() == TableName::new("shop", "t")).then(|| (CatalogId(4), version()));
+    let mut resolve = |map: &TableMap<'_>| {
+        if map.name() == TableName::new("shop", "t") {
+            Resolved::Wanted(CatalogId(4), version())
+        } else {
+            Resolved::Unknown
+        }
+    };
     Scanner::new("sh.main").scan(&Bytes::from(events), &mariadb(), 0, &mut resolve)
 }
 
