@@ -1,3 +1,5 @@
 //! The real world of a node: MySQL, mmap, TCP, configuration and the command line. One line a room.
 
+pub mod buffer;
+pub mod data;
 pub mod peer;

@@ -123,6 +123,12 @@ pub trait EventBuffer: Send + Sync {
     /// # Errors
     /// An SCN that does not rise is refused; so is a frame that cannot be stored (disk full).
     fn append(&self, transaction: &Transaction) -> Result<(), BufferError>;
+    /// States where the history begins, while nothing was ever appended: readers may then start at
+    /// `at` and not only after the first frame. Later it changes nothing.
+    fn begin(&self, at: Scn) -> Result<(), BufferError> {
+        let _ = at;
+        Ok(())
+    }
     /// Adds a catalog entry; its id is the next free one.
     fn add_catalog(&self, entry: CatalogEntry) -> Result<(), BufferError>;
     /// All catalog entries, in the order of their ids.
