@@ -11,18 +11,21 @@ use tokio::time::timeout;
 use weft_actors::link::puller::{PullHandle, Pulled, PullerConfig, spawn};
 use weft_actors::link::server::LinkServer;
 use weft_actors::link::{FrameStream, Refill, SourceHandle, Sources, StartPositions};
-use weft_actors::ports::{EventBuffer, PeerError, Peers, SourceError};
+use weft_actors::ports::{EventBuffer, FrameReader, FrameRef, PeerError, Peers, SourceError};
 use weft_actors::testing::buffer::ModelBuffer;
 use weft_actors::testing::clock::ModelClock;
 use weft_actors::testing::transactions::{format_entry, inserts, scn, table_entry};
+use weft_core::buffer::frame;
 use weft_core::instance::InstanceId;
 use weft_core::link::handshake::Own;
 use weft_core::link::message::{FromClient, FromServer, Hello, PROTOCOL, Purpose, RowFilter};
 use weft_core::scn::Scn;
 use weft_core::tables::{TableFilter, TableName};
+use weft_core::transaction::Transaction;
 
 use super::connect::TcpPeers;
 use super::listener::{ListenError, PeerListener};
+use crate::buffer::{BufferOptions, MmapBuffer};
 
 const KEY: &str = "sites.sh.nodes.sh-1.peer";
 
@@ -34,43 +37,72 @@ impl Sources for Node {
     }
 }
 
-struct NoHistory;
+/// The source instance: it has everything, for readers older than the buffer.
+struct Instance(ModelBuffer);
 
-impl StartPositions for NoHistory {
+impl StartPositions for Instance {
     fn channel_start<'a>(&'a self, _channel: &'a str) -> BoxFuture<'a, Result<Scn, SourceError>> {
         async { Ok(Scn::ZERO) }.boxed()
     }
 }
 
-impl Refill for NoHistory {
-    fn refill(&self, _after: Scn, _until: Scn) -> BoxFuture<'_, Result<Box<dyn FrameStream>, SourceError>> {
-        async { Err(SourceError::Purged("nothing older is kept".into())) }.boxed()
+impl Refill for Instance {
+    fn refill(&self, after: Scn, until: Scn) -> BoxFuture<'_, Result<Box<dyn FrameStream>, SourceError>> {
+        async move {
+            let reader = self.0.reader(after).map_err(|cause| SourceError::Purged(cause.to_string()))?;
+            Ok(Box::new(Until { reader, until }) as Box<dyn FrameStream>)
+        }
+        .boxed()
+    }
+}
+
+struct Until {
+    reader: Box<dyn FrameReader>,
+    until: Scn,
+}
+
+impl FrameStream for Until {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<FrameRef>, SourceError>> {
+        async {
+            let frame = self.reader.next().map_err(|cause| SourceError::Purged(cause.to_string()))?;
+            Ok(frame
+                .filter(|frame| frame::peek(frame).expect("a sound frame").scn.transaction() <= self.until))
+        }
+        .boxed()
+    }
+}
+
+/// A node that serves `buffer`; `instance` has all of it too and says when there is more.
+fn node_with(buffer: Arc<dyn EventBuffer>, instance: &ModelBuffer) -> LinkServer {
+    for entry in [format_entry(), table_entry(1, "shop", "a")] {
+        buffer.add_catalog(entry).expect("there is room");
+    }
+    let handle = SourceHandle {
+        buffer,
+        newest: instance.watch(),
+        starts: Arc::new(Instance(instance.clone())),
+        refill: Arc::new(Instance(instance.clone())),
+    };
+    LinkServer {
+        own: Own::new("shop", "sh-1"),
+        sources: Arc::new(Node(Arc::new(handle))),
+        clock: Arc::new(ModelClock::default()),
+        status: Arc::new(|| "{}".to_owned()),
     }
 }
 
 fn node() -> (LinkServer, ModelBuffer) {
     let buffer = ModelBuffer::default();
-    buffer.add_catalog(format_entry()).expect("memory takes it");
-    buffer.add_catalog(table_entry(1, "shop", "a")).expect("memory takes it");
-    let handle = SourceHandle {
-        buffer: Arc::new(buffer.clone()),
-        newest: buffer.watch(),
-        starts: Arc::new(NoHistory),
-        refill: Arc::new(NoHistory),
-    };
-    let server = LinkServer {
-        own: Own::new("shop", "sh-1"),
-        sources: Arc::new(Node(Arc::new(handle))),
-        clock: Arc::new(ModelClock::default()),
-        status: Arc::new(|| "{}".to_owned()),
-    };
-    (server, buffer)
+    (node_with(Arc::new(buffer.clone()), &buffer), buffer)
+}
+
+fn transaction(n: u64) -> Transaction {
+    inserts(scn(n), &[(1, TableName::new("shop", "a"), InstanceId(1))], 200)
 }
 
 fn append(buffer: &ModelBuffer, numbers: std::ops::RangeInclusive<u64>) {
     for n in numbers {
-        let row = (1, TableName::new("shop", "a"), InstanceId(1));
-        buffer.append(&inserts(scn(n), &[row], 200)).expect("rising");
+        buffer.append(&transaction(n)).expect("rising");
     }
 }
 
@@ -154,6 +186,31 @@ async fn sockets_cut_anywhere_leave_no_gap_and_no_repeat() {
     let cuts = vec![10, 97, 211, 1009, 4001, 7919, 12_007, 9973, 503, 6007];
     let mut handle = pull_from(cutting_proxy(listener.address().to_string(), cuts).await);
     assert_eq!(deliveries(&mut handle, 300).await, (1..=300).map(scn).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_reader_that_the_ring_overtakes_is_served_from_the_source_and_comes_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options =
+        BufferOptions { instance: "sh.main".into(), budget_bytes: 32 << 10, segment_bytes: 8 << 10 };
+    let (ring, _) = MmapBuffer::open(folder.path(), options).expect("a new buffer");
+    let (ring, instance) = (Arc::new(ring), ModelBuffer::default());
+    let server = node_with(ring.clone(), &instance);
+    let grow = |numbers: std::ops::RangeInclusive<u64>| {
+        for n in numbers {
+            ring.append(&transaction(n)).expect("rising");
+            append(&instance, n..=n);
+        }
+    };
+    grow(1..=200);
+    assert!(ring.oldest().expect("not empty") > scn(1), "the ring let the oldest go");
+    let listener = PeerListener::bind("127.0.0.1:0", KEY, server).await.expect("a free port");
+    let mut handle = pull_from(listener.address().to_string());
+    let mut seen = deliveries(&mut handle, 150).await;
+    // The pull stands at its window while the ring passes it by.
+    grow(201..=500);
+    seen.extend(deliveries(&mut handle, 350).await);
+    assert_eq!(seen, (1..=500).map(scn).collect::<Vec<_>>());
 }
 
 #[tokio::test]
