@@ -34,7 +34,9 @@ pub(super) async fn gather(
     let mut conn = match tokio::time::timeout(TIMEOUT, Conn::new(options(server))).await {
         Err(_) => return Err(unreachable(format!("no answer within {} s", TIMEOUT.as_secs()))),
         Ok(Err(error)) => {
-            return Err(no_session(instance, server, &error).unwrap_or_else(|| unreachable(innermost(&error))));
+            return Err(
+                no_session(instance, server, &error).unwrap_or_else(|| unreachable(innermost(&error)))
+            );
         }
         Ok(Ok(conn)) => conn,
     };
@@ -43,6 +45,15 @@ pub(super) async fn gather(
     drop(conn);
     match facts {
         Ok(Ok(facts)) => Ok(facts),
+        Ok(Err(Error::Server(error))) => {
+            let what = format!("{}:{} does not answer a query: {error}", server.host, server.port);
+            Err(Finding::error(
+                "query-failed",
+                instance,
+                what,
+                "see the server's error log, then check again",
+            ))
+        }
         Ok(Err(error)) => Err(unreachable(innermost(&error))),
         Err(_) => Err(unreachable("its answers take too long".to_owned())),
     }

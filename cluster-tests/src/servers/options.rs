@@ -41,9 +41,13 @@ impl ServerOptions {
     pub(super) fn command(&self, directory: &Path, port: u16) -> Command {
         let mut command = Command::new("mariadbd");
         command.arg("--no-defaults").arg("--user=root");
-        for (key, file) in
-            [("datadir", "data"), ("socket", "s.sock"), ("pid-file", "pid"), ("log-error", "error.log")]
-        {
+        for (key, file) in [
+            ("datadir", "data"),
+            ("socket", "s.sock"),
+            ("pid-file", "pid"),
+            ("log-error", "error.log"),
+            ("tmpdir", ""),
+        ] {
             command.arg(format!("--{key}={}", directory.join(file).display()));
         }
         command
