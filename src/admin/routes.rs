@@ -62,18 +62,33 @@ async fn channel_command(
             "commands from web pages are not taken; use weft channel",
         );
     }
-    match read_command(path.into_inner(), query, &body) {
-        Err(answer) => answer,
-        Ok(command) => match state.channel_command(command).await {
-            Ok(()) => HttpResponse::Ok().json(json!({ "done": true })),
-            Err(error) => {
-                let (code, title) = match error {
-                    CommandError::NotFound(_) => (StatusCode::NOT_FOUND, "no such channel"),
-                    CommandError::Conflict(_) => (StatusCode::CONFLICT, "refused"),
-                };
-                refuse(code, title, &error.to_string())
+    let done = match read_command(path.into_inner(), query, &body) {
+        Ok(command) => state.channel_command(command).await.map_err(Refusal::from),
+        Err(refusal) => Err(refusal),
+    };
+    match done {
+        Ok(()) => HttpResponse::Ok().json(json!({ "done": true })),
+        Err(refusal) => refuse(refusal.code, refusal.title, &refusal.detail),
+    }
+}
+
+/// Why a command is not carried out, as it is answered.
+struct Refusal {
+    code: StatusCode,
+    title: &'static str,
+    detail: String,
+}
+
+impl From<CommandError> for Refusal {
+    fn from(error: CommandError) -> Refusal {
+        match error {
+            CommandError::NotFound(detail) => {
+                Refusal { code: StatusCode::NOT_FOUND, title: "no such channel", detail }
             }
-        },
+            CommandError::Conflict(detail) => {
+                Refusal { code: StatusCode::CONFLICT, title: "refused", detail }
+            }
+        }
     }
 }
 
@@ -82,15 +97,15 @@ fn read_command(
     (channel, verb): (String, String),
     query: Result<web::Query<CommandBody>, actix_web::Error>,
     body: &[u8],
-) -> Result<ChannelCommand, HttpResponse> {
-    let bad = |cause: String| refuse(StatusCode::BAD_REQUEST, "bad request", &cause);
+) -> Result<ChannelCommand, Refusal> {
+    let bad = |detail: String| Refusal { code: StatusCode::BAD_REQUEST, title: "bad request", detail };
     let verb = match verb.as_str() {
         "pause" => ChannelVerb::Pause,
         "resume" => ChannelVerb::Resume,
         "skip" => ChannelVerb::Skip,
         _ => {
             let detail = format!("{verb} is not a command; use pause, resume or skip");
-            return Err(refuse(StatusCode::NOT_FOUND, "no such command", &detail));
+            return Err(Refusal { code: StatusCode::NOT_FOUND, title: "no such command", detail });
         }
     };
     let query =

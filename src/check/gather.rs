@@ -45,6 +45,15 @@ pub(super) async fn gather(
     drop(conn);
     match facts {
         Ok(Ok(facts)) => Ok(facts),
+        Ok(Err(Error::Server(error))) => {
+            let what = format!("{}:{} does not answer a query: {error}", server.host, server.port);
+            Err(Finding::error(
+                "query-failed",
+                instance,
+                what,
+                "see the server's error log, then check again",
+            ))
+        }
         Ok(Err(error)) => Err(unreachable(innermost(&error))),
         Err(_) => Err(unreachable("its answers take too long".to_owned())),
     }

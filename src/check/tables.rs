@@ -56,14 +56,16 @@ async fn base_tables(conn: &mut Conn, filters: &[&TableFilter]) -> Result<Tables
     Ok(tables)
 }
 
+/// Schema, table, column, its type and collation, nullable, extra.
+type ColumnRow = (String, String, String, String, Option<String>, String, String);
+
 async fn read_columns(conn: &mut Conn, tables: &mut Tables) -> Result<(), Error> {
     let query = format!(
         "SELECT table_schema, table_name, column_name, column_type, collation_name, is_nullable, extra \
          FROM information_schema.columns WHERE table_schema NOT IN {INTERNAL} \
          ORDER BY table_schema, table_name, ordinal_position"
     );
-    let rows: Vec<(String, String, String, String, Option<String>, String, String)> =
-        conn.query(query).await?;
+    let rows: Vec<ColumnRow> = conn.query(query).await?;
     for (schema, table, name, column_type, collation, nullable, extra) in rows {
         if let Some(facts) = tables.get_mut(&TableName::new(schema, table)) {
             facts.columns.push(ColumnFacts {

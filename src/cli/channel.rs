@@ -2,6 +2,7 @@
 
 use super::args::ChannelArgs;
 use super::client::AdminClient;
+use super::out;
 use crate::admin::{CommandBody, Problem};
 use crate::error::Failure;
 
@@ -21,7 +22,7 @@ pub async fn run(args: &ChannelArgs) -> Result<u8, Failure> {
     let status = answer.status();
     if status.is_success() {
         let to = direction.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
-        println!("{} {}{to}: done", verb.as_str(), direction.name);
+        out::print(&format!("{} {}{to}: done\n", verb.as_str(), direction.name))?;
         return Ok(0);
     }
     let reason = match answer.json::<Problem>().await {

@@ -1,6 +1,7 @@
 //! `weft check`.
 
 use super::args::CheckArgs;
+use super::out;
 use crate::check::{self, Finding, Level};
 use crate::config::Deployment;
 use crate::error::Failure;
@@ -15,28 +16,27 @@ pub async fn run(args: &CheckArgs) -> Result<u8, Failure> {
         return Err(Failure::Usage(format!("{file}: there is no site {site} in it; known: {known}")));
     }
     let findings = check::run(&deployment, args.site.as_deref()).await?;
-    if args.json {
-        let json = serde_json::to_string_pretty(&findings);
-        println!("{}", json.map_err(|error| Failure::Failed(format!("no JSON: {error}")))?);
-    } else {
-        print_lines(&findings);
-    }
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&findings).expect("findings are plain data") + "\n",
+        false => lines(&findings),
+    };
+    out::print(&text)?;
     let errors = findings.iter().any(|finding| finding.level == Level::Error);
     Ok(u8::from(errors))
 }
 
-fn print_lines(findings: &[Finding]) {
-    for finding in findings {
-        println!("{finding}");
-    }
+/// A line for each finding, and the sum.
+fn lines(findings: &[Finding]) -> String {
+    let mut text: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
     let errors = findings.iter().filter(|finding| finding.level == Level::Error).count();
-    match (errors, findings.len()) {
-        (0, 0) => println!("ready"),
-        (0, warnings) => println!("ready, with {}", counted(warnings, "warning")),
+    text.push_str(&match (errors, findings.len()) {
+        (0, 0) => "ready\n".to_owned(),
+        (0, warnings) => format!("ready, with {}\n", counted(warnings, "warning")),
         (errors, all) => {
-            println!("not ready: {}, {}", counted(errors, "error"), counted(all - errors, "warning"));
+            format!("not ready: {}, {}\n", counted(errors, "error"), counted(all - errors, "warning"))
         }
-    }
+    });
+    text
 }
 
 fn counted(count: usize, noun: &str) -> String {

@@ -4,9 +4,11 @@ mod args;
 mod channel;
 mod check;
 mod client;
+mod out;
 mod status;
 
 use std::ffi::OsString;
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -23,7 +25,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(args) => args,
         Err(error) => return end_of_parsing(&error),
     };
-    let ended = log::install(args.log.as_deref(), args.log_format).and_then(|()| run(args.command));
+    let run = || log::install(args.log.as_deref(), args.log_format).and_then(|()| run(args.command));
+    // What was unforeseen ends with 1, as documented, and not with the runtime's own status.
+    let ended = panic::catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|_| Err(Failure::Failed("an invariant is broken; report the line above".to_owned())));
     match ended {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {

@@ -6,6 +6,7 @@ use weft_actors::status::StatusReport;
 
 use super::args::StatusArgs;
 use super::client::AdminClient;
+use super::out;
 use crate::error::Failure;
 
 pub async fn run(args: &StatusArgs) -> Result<u8, Failure> {
@@ -21,11 +22,11 @@ pub async fn run(args: &StatusArgs) -> Result<u8, Failure> {
     }
     let text = answer.text().await.map_err(|_| odd())?;
     if args.json {
-        println!("{text}");
+        out::print(&format!("{text}\n"))?;
         return Ok(0);
     }
     let report: StatusReport = serde_json::from_str(&text).map_err(|_| odd())?;
-    print!("{}", render(&report));
+    out::print(&render(&report))?;
     Ok(0)
 }
 

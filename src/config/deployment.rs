@@ -206,7 +206,8 @@ impl Deployment {
                 let what = format!("both listen at {}", new.peer);
                 return clash(new.peer_key(), other.peer_key(), what, port);
             }
-            if other.peer.host != new.peer.host {
+            let both_loopback = other.peer.is_loopback() && new.peer.is_loopback();
+            if other.peer.host != new.peer.host && !both_loopback {
                 continue;
             }
             if other_admin == admin {

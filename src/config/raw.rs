@@ -275,7 +275,17 @@ fn shape_problem(path: &str, message: &str) -> Problem {
         let allowed = allowed.trim_start_matches("one of ").replace('`', "");
         return Problem::UnknownKey { key: path.to_owned(), allowed };
     }
-    Problem::WrongType { key: path.to_owned(), cause: message.replace('`', "\"") }
+    Problem::WrongType { key: path.to_owned(), cause: without_urls(&message).replace('`', "\"") }
+}
+
+/// serde quotes the value that it cannot use, and there may be a password in a url.
+fn without_urls(message: &str) -> String {
+    match (message.find('"'), message.rfind('"')) {
+        (Some(start), Some(end)) if message[start..end].contains("://") => {
+            format!("{}\"…\"{}", &message[..start], &message[end + 1..])
+        }
+        _ => message.to_owned(),
+    }
 }
 
 fn one_line(text: &str) -> String {

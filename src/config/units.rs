@@ -60,7 +60,7 @@ fn in_units(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// The greatest unit that divides the number.
 fn with_unit(number: u64, units: &[(&str, u64)]) -> String {
-    let fitting = units.iter().find(|(_, factor)| number >= *factor && number % factor == 0);
+    let fitting = units.iter().find(|(_, factor)| number >= *factor && number.is_multiple_of(*factor));
     let (name, factor) = fitting.copied().unwrap_or(units[units.len() - 1]);
     format!("{}{name}", number / factor)
 }

@@ -100,3 +100,42 @@ fn a_node_that_does_not_answer_is_one_line_and_exit_status_1() {
         assert!(ended.one_line().starts_with(&format!("weft: no node answers at {address}: ")), "{ended:?}");
     }
 }
+
+/// `two-sites.toml` with ports at which nobody listens.
+fn nobody_listens() -> String {
+    let bound = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let number = |at: usize| bound[at].local_addr().expect("bound").port().to_string();
+    TWO_SITES.replace("3311", &number(0)).replace("3312", &number(1))
+}
+
+#[test]
+fn a_check_that_finds_errors_prints_them_and_ends_with_1() {
+    let file = ConfigFile::new(&nobody_listens());
+    let ended = weft(&["check", "--config", file.name()]);
+    assert_eq!((ended.status, ended.stderr.as_str()), (1, ""), "{ended:?}");
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{ended:?}");
+    assert!(
+        lines[0].starts_with("error    127.0.0.1:") && lines[0].contains("at bj.main; fix: start"),
+        "{ended:?}"
+    );
+    assert_eq!(lines[2], "not ready: 2 errors, 0 warnings");
+    let json = weft(&["check", "--config", file.name(), "--site", "sh", "--json"]);
+    let findings: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!((json.status, findings.as_array().map(Vec::len)), (1, Some(1)));
+    for (key, value) in [("level", "error"), ("code", "unreachable"), ("instance", "sh.main")] {
+        assert_eq!(findings[0][key], value);
+    }
+}
+
+#[test]
+fn a_variable_that_a_check_needs_and_is_not_set_is_named() {
+    let text = TWO_SITES.replace("root@127.0.0.1:3312", "root:${WEFT_TEST_SURELY_NOT_SET}@127.0.0.1:3312");
+    let file = ConfigFile::new(&text);
+    let ended = weft(&["check", "--config", file.name()]);
+    assert_eq!(ended.status, 2);
+    assert!(
+        ended.one_line().contains("sites.bj.instances.main.url needs the environment variable"),
+        "{ended:?}"
+    );
+}

@@ -302,3 +302,24 @@ fn rows_that_come_directly_from_their_origin_are_not_passed_on() {
     assert_eq!(filter.direct, [(InstanceId::of("gz.main"), TableFilter::new(["shop.users"]))]);
     assert!(deployment.row_filter(orders, &orders.directions[1]).direct.is_empty());
 }
+
+#[test]
+fn a_password_in_a_value_of_the_wrong_type_is_not_quoted() {
+    let url = "url = \"mysql://root@127.0.0.1:3311\"";
+    let refused = refusal(&with(url, "urls = \"mysql://root:hunter2@127.0.0.1:3311\""));
+    let said = "config key sites.sh.instances.main.urls: invalid type: string \"…\", expected a sequence";
+    assert_eq!(refused, said);
+}
+
+#[test]
+fn a_file_with_any_byte_changed_is_accepted_or_refused_in_one_line() {
+    for at in (0..TWO_SITES.len()).filter(|&at| TWO_SITES.is_char_boundary(at)) {
+        let (head, tail) = TWO_SITES.split_at(at);
+        let rest = tail.char_indices().nth(1).map_or("", |(next, _)| &tail[next..]);
+        for piece in ["", "\"", "\n", "[", "$", "${", "é", "0", ".", "@", ":", "%"] {
+            if let Err(problem) = parse(&format!("{head}{piece}{rest}")) {
+                assert!(!problem.to_string().contains('\n'), "{problem}");
+            }
+        }
+    }
+}

@@ -13,7 +13,7 @@ pub(super) fn read_only(subject: &Subject<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let what = "the server is read_only: Weft never writes to such a one, whatever its privileges";
-    let fix = "SET GLOBAL read_only = OFF, or name the primary in the instance's url";
+    let fix = "SET GLOBAL read_only = OFF; or, where it is a replica, name its primary in the instance's url";
     vec![Finding::error("read-only", &facts.instance, what, fix)]
 }
 

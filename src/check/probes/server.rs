@@ -49,7 +49,7 @@ pub(super) fn settings_to_know(subject: &Subject<'_>) -> Vec<Finding> {
     if subject.is_source && facts.variable("secure_timestamp").eq_ignore_ascii_case("NO") {
         let what =
             "users may SET timestamp: it becomes the time of their changes, by which conflicts are decided";
-        let fix = "start the server with secure_timestamp = YES";
+        let fix = "start the server with secure_timestamp = SUPER";
         findings.push(Finding::warning("set-timestamp", &facts.instance, what, fix));
     }
     findings
