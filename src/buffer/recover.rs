@@ -193,6 +193,10 @@ impl Recovery<'_> {
             }
             offset += prefix.frame_bytes as u64;
         }
+        if offset == DATA_AT {
+            // Left empty by a frame that was taken back or did not fit: the next one begins anew.
+            segment.notes_mut().summary.floor = segment.head.whole;
+        }
         let kept = Kept { segment, end: offset, indexed: false };
         if torn { Admitted::Torn(kept) } else { Admitted::Sound(kept) }
     }
@@ -225,24 +229,32 @@ impl Recovery<'_> {
     fn cut(&mut self) -> u64 {
         let mut cut_bytes = 0;
         if let Some(open) = self.chain.take_back() {
-            let oldest = self.kept.first().map(|kept| kept.segment.head.number);
-            match open.first.filter(|first| oldest.is_some_and(|oldest| oldest <= first.segment)) {
-                Some(first) => {
-                    while let Some(kept) = self.kept.pop_if(|kept| kept.segment.head.number > first.segment) {
-                        cut_bytes += kept.end - DATA_AT;
-                        self.drop(kept.segment.head.number);
-                    }
-                    if let Some(kept) = self.kept.last_mut() {
-                        kept.end = first.offset;
-                    }
-                }
-                None => self.drop_kept(),
+            // If its first part is gone, all that is left is within the open transaction.
+            let oldest = self.kept.first().map_or(0, |kept| kept.segment.head.number);
+            let gone = Place { segment: oldest, offset: DATA_AT };
+            let first = open.first.filter(|first| oldest <= first.segment).unwrap_or(gone);
+            while let Some(kept) = self.kept.pop_if(|kept| kept.segment.head.number > first.segment) {
+                cut_bytes += kept.end - DATA_AT;
+                self.drop(kept.segment.head.number);
+            }
+            if let Some(kept) = self.kept.last_mut() {
+                kept.end = first.offset;
             }
         }
         if let Some(kept) = self.kept.last_mut() {
             kept.indexed = false;
-            kept.segment.notes_mut().summary.index.retain(|entry| entry.offset < kept.end);
             cut_bytes += wipe(&mut kept.segment.exclusive()[kept.end as usize..]);
+            let mut notes = kept.segment.notes_mut();
+            notes.summary.index.retain(|entry| entry.offset < kept.end);
+            if kept.end == DATA_AT {
+                // The next frame begins a transaction, whatever stood here before.
+                notes.summary.floor = self.chain.whole;
+                self.chain.last_frame = kept.segment.head.last_frame;
+            }
+        }
+        if self.chain.last_frame.is_none() {
+            // Nothing was ever whole: the history may still be given another beginning.
+            self.drop_kept();
         }
         cut_bytes
     }
