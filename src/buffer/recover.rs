@@ -46,7 +46,7 @@ pub fn recover(directory: &Path, instance: &str, catalog_entries: u32) -> io::Re
         dropped_segments: 0,
     };
     recovery.load()?;
-    let cut_bytes = recovery.cut();
+    let cut_bytes = recovery.cut()?;
     let Recovery { chain, kept, dropped_segments, .. } = recovery;
     let on_disk = kept.iter().take_while(|kept| kept.indexed).count() as u64;
     let count = kept.len();
@@ -100,28 +100,28 @@ impl Recovery<'_> {
             let may_go = on_disk.is_some_and(|last| number <= last);
             let mut admitted = self.admit(number, index.as_ref())?;
             if may_go && matches!(admitted, Admitted::Refused) && !self.kept.is_empty() {
-                self.drop_kept();
+                self.drop_kept()?;
                 admitted = self.admit(number, index.as_ref())?;
             }
             match admitted {
                 Admitted::Sound(kept) => self.kept.push(kept),
                 Admitted::Torn(_) | Admitted::Refused if may_go => {
-                    self.drop(number);
-                    self.drop_kept();
+                    self.drop(number)?;
+                    self.drop_kept()?;
                 }
                 Admitted::Torn(kept) => {
                     self.kept.push(kept);
                     break;
                 }
                 Admitted::Refused => {
-                    self.drop(number);
+                    self.drop(number)?;
                     break;
                 }
             }
         }
         // Newest first, so that a crash in between leaves no gap in the numbers.
         for (number, _) in found.rev() {
-            self.drop(number);
+            self.drop(number)?;
         }
         Ok(())
     }
@@ -226,7 +226,7 @@ impl Recovery<'_> {
     }
 
     /// Cuts off what is not a whole transaction at the end; how many bytes.
-    fn cut(&mut self) -> u64 {
+    fn cut(&mut self) -> io::Result<u64> {
         let mut cut_bytes = 0;
         if let Some(open) = self.chain.take_back() {
             // If its first part is gone, all that is left is within the open transaction.
@@ -235,7 +235,7 @@ impl Recovery<'_> {
             let first = open.first.filter(|first| oldest <= first.segment).unwrap_or(gone);
             while let Some(kept) = self.kept.pop_if(|kept| kept.segment.head.number > first.segment) {
                 cut_bytes += kept.end - DATA_AT;
-                self.drop(kept.segment.head.number);
+                self.drop(kept.segment.head.number)?;
             }
             if let Some(kept) = self.kept.last_mut() {
                 kept.end = first.offset;
@@ -243,6 +243,8 @@ impl Recovery<'_> {
         }
         if let Some(kept) = self.kept.last_mut() {
             kept.indexed = false;
+            // It is written on, and what the file says would be too little then.
+            remove_if_there(&kept.segment.index_path())?;
             cut_bytes += wipe(&mut kept.segment.exclusive()[kept.end as usize..]);
             let mut notes = kept.segment.notes_mut();
             notes.summary.index.retain(|entry| entry.offset < kept.end);
@@ -254,26 +256,33 @@ impl Recovery<'_> {
         }
         if self.chain.last_frame.is_none() {
             // Nothing was ever whole: the history may still be given another beginning.
-            self.drop_kept();
+            self.drop_kept()?;
         }
-        cut_bytes
+        Ok(cut_bytes)
     }
 
-    fn drop(&mut self, number: u64) {
+    /// Deletes a segment. One that stayed could be taken for part of the history later on.
+    fn drop(&mut self, number: u64) -> io::Result<()> {
         let path = self.directory.join(Segment::file_name(number));
         tracing::warn!(path = %path.display(), "segment does not belong to the history kept: deleted");
         self.dropped_segments += 1;
-        for path in [path.with_extension("index"), path] {
-            // What stays is dropped again at the next start.
-            let _ = fs::remove_file(path);
-        }
+        remove_if_there(&path.with_extension("index"))?;
+        remove_if_there(&path)
     }
 
-    fn drop_kept(&mut self) {
+    fn drop_kept(&mut self) -> io::Result<()> {
         while let Some(kept) = self.kept.pop() {
-            self.drop(kept.segment.head.number);
+            self.drop(kept.segment.head.number)?;
         }
         self.chain = Chain::default();
+        Ok(())
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

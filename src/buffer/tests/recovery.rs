@@ -182,3 +182,22 @@ fn an_unfinished_first_transaction_leaves_the_beginning_open() {
     buffer.append(&sized(3, 10)).unwrap();
     assert_eq!(buffer.oldest(), Some(scn(2)));
 }
+
+#[test]
+fn a_segment_that_is_written_on_after_it_was_full_is_not_believed_for_its_old_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let (buffer, _) = open(directory.path(), roomy());
+    buffer.begin(scn(0)).unwrap();
+    (1..=5).for_each(|pos| buffer.append(&sized(pos, 3000)).unwrap());
+    buffer.sync().unwrap();
+    drop(buffer);
+    fs::remove_file(&segment_files(directory.path())[2]).unwrap();
+    let (buffer, report) = open(directory.path(), roomy());
+    assert_eq!(report.newest, Some(scn(4)));
+    (5..=20).for_each(|pos| buffer.append(&sized(pos, 100)).unwrap());
+    assert!(segment_files(directory.path()).len() > 2);
+    drop(buffer);
+    let (buffer, report) = open(directory.path(), roomy());
+    assert_eq!((report.dropped_segments, report.newest), (0, Some(scn(20))));
+    assert_eq!(positions(&read_after(&buffer, scn(0)).unwrap()), (1..=20).collect::<Vec<u64>>());
+}
