@@ -46,7 +46,10 @@ pub fn recover(directory: &Path, instance: &str, catalog_entries: u32) -> io::Re
         dropped_segments: 0,
     };
     recovery.load()?;
-    let cut_bytes = recovery.cut()?;
+    let mut cut_bytes = recovery.cut()?;
+    while recovery.read_newest_after_all()? {
+        cut_bytes += recovery.cut()?;
+    }
     let Recovery { chain, kept, dropped_segments, .. } = recovery;
     let on_disk = kept.iter().take_while(|kept| kept.indexed).count() as u64;
     let count = kept.len();
@@ -242,7 +245,6 @@ impl Recovery<'_> {
             }
         }
         if let Some(kept) = self.kept.last_mut() {
-            kept.indexed = false;
             // It is written on, and what the file says would be too little then.
             remove_if_there(&kept.segment.index_path())?;
             cut_bytes += wipe(&mut kept.segment.exclusive()[kept.end as usize..]);
@@ -259,6 +261,20 @@ impl Recovery<'_> {
             self.drop_kept()?;
         }
         Ok(cut_bytes)
+    }
+
+    /// Reads the newest segment frame by frame if it was only believed so far: there is no letting
+    /// go of damage in a segment that is written on. Whether it had to.
+    fn read_newest_after_all(&mut self) -> io::Result<bool> {
+        let Some(newest) = self.kept.pop_if(|kept| kept.indexed) else { return Ok(false) };
+        let number = newest.segment.head.number;
+        let before = self.kept.last().map(|kept| kept.segment.notes().chain_at_end);
+        self.chain = before.unwrap_or_default();
+        match self.admit(number, None)? {
+            Admitted::Sound(kept) | Admitted::Torn(kept) => self.kept.push(kept),
+            Admitted::Refused => self.drop(number)?,
+        }
+        Ok(true)
     }
 
     /// Deletes a segment. One that stayed could be taken for part of the history later on.

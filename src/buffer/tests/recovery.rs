@@ -201,3 +201,22 @@ fn a_segment_that_is_written_on_after_it_was_full_is_not_believed_for_its_old_in
     assert_eq!((report.dropped_segments, report.newest), (0, Some(scn(20))));
     assert_eq!(positions(&read_after(&buffer, scn(0)).unwrap()), (1..=20).collect::<Vec<u64>>());
 }
+
+/// The newest segment is lost, which makes the one before it the newest, and that one was believed
+/// for its index file although a frame in it is damaged.
+#[test]
+fn a_synced_segment_is_read_after_all_when_it_becomes_the_newest() {
+    let directory = tempfile::tempdir().unwrap();
+    let (buffer, _) = open(directory.path(), roomy());
+    buffer.begin(scn(0)).unwrap();
+    (1..=5).for_each(|pos| buffer.append(&sized(pos, 3000)).unwrap());
+    buffer.sync().unwrap();
+    drop(buffer);
+    let files = segment_files(directory.path());
+    overwrite(&files[1], DATA_AT + 1000, b"damage");
+    overwrite(&files[2], 20, b"damage");
+    let (buffer, report) = open(directory.path(), roomy());
+    assert_eq!((report.oldest, report.newest), (Some(scn(0)), Some(scn(2))));
+    (3..=6).for_each(|pos| buffer.append(&sized(pos, 3000)).unwrap());
+    assert_eq!(positions(&read_after(&buffer, scn(0)).unwrap()), (1..=6).collect::<Vec<u64>>());
+}
