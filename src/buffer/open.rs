@@ -65,9 +65,8 @@ impl MmapBuffer {
         let catalog = Catalog::open(&directory.join("catalog")).map_err(failed)?;
         let recovered = recover(directory, &ring.options.instance, catalog.len()).map_err(failed)?;
         let Recovered { chain, segments, on_disk, cut_bytes, dropped_segments } = recovered;
-        if segments.iter().any(|segment| segment.notes().summary.transactions > 0)
-            && let Some(newest) = chain.whole
-        {
+        // Known from a segment's head too, where the transaction itself is gone: capture goes on there.
+        if let (Some(newest), Some(_)) = (chain.whole, chain.last_frame) {
             ring.set_newest(newest);
         }
         let appender = Mutex::new(Appender::resume(chain, segments.last().cloned()));

@@ -46,7 +46,10 @@ pub fn recover(directory: &Path, instance: &str, catalog_entries: u32) -> io::Re
         dropped_segments: 0,
     };
     recovery.load()?;
-    let cut_bytes = recovery.cut();
+    let mut cut_bytes = recovery.cut()?;
+    while recovery.read_newest_after_all()? {
+        cut_bytes += recovery.cut()?;
+    }
     let Recovery { chain, kept, dropped_segments, .. } = recovery;
     let on_disk = kept.iter().take_while(|kept| kept.indexed).count() as u64;
     let count = kept.len();
@@ -100,28 +103,28 @@ impl Recovery<'_> {
             let may_go = on_disk.is_some_and(|last| number <= last);
             let mut admitted = self.admit(number, index.as_ref())?;
             if may_go && matches!(admitted, Admitted::Refused) && !self.kept.is_empty() {
-                self.drop_kept();
+                self.drop_kept()?;
                 admitted = self.admit(number, index.as_ref())?;
             }
             match admitted {
                 Admitted::Sound(kept) => self.kept.push(kept),
                 Admitted::Torn(_) | Admitted::Refused if may_go => {
-                    self.drop(number);
-                    self.drop_kept();
+                    self.drop(number)?;
+                    self.drop_kept()?;
                 }
                 Admitted::Torn(kept) => {
                     self.kept.push(kept);
                     break;
                 }
                 Admitted::Refused => {
-                    self.drop(number);
+                    self.drop(number)?;
                     break;
                 }
             }
         }
         // Newest first, so that a crash in between leaves no gap in the numbers.
         for (number, _) in found.rev() {
-            self.drop(number);
+            self.drop(number)?;
         }
         Ok(())
     }
@@ -193,6 +196,10 @@ impl Recovery<'_> {
             }
             offset += prefix.frame_bytes as u64;
         }
+        if offset == DATA_AT {
+            // Left empty by a frame that was taken back or did not fit: the next one begins anew.
+            segment.notes_mut().summary.floor = segment.head.whole;
+        }
         let kept = Kept { segment, end: offset, indexed: false };
         if torn { Admitted::Torn(kept) } else { Admitted::Sound(kept) }
     }
@@ -222,46 +229,76 @@ impl Recovery<'_> {
     }
 
     /// Cuts off what is not a whole transaction at the end; how many bytes.
-    fn cut(&mut self) -> u64 {
+    fn cut(&mut self) -> io::Result<u64> {
         let mut cut_bytes = 0;
         if let Some(open) = self.chain.take_back() {
-            let oldest = self.kept.first().map(|kept| kept.segment.head.number);
-            match open.first.filter(|first| oldest.is_some_and(|oldest| oldest <= first.segment)) {
-                Some(first) => {
-                    while let Some(kept) = self.kept.pop_if(|kept| kept.segment.head.number > first.segment) {
-                        cut_bytes += kept.end - DATA_AT;
-                        self.drop(kept.segment.head.number);
-                    }
-                    if let Some(kept) = self.kept.last_mut() {
-                        kept.end = first.offset;
-                    }
-                }
-                None => self.drop_kept(),
+            // If its first part is gone, all that is left is within the open transaction.
+            let oldest = self.kept.first().map_or(0, |kept| kept.segment.head.number);
+            let gone = Place { segment: oldest, offset: DATA_AT };
+            let first = open.first.filter(|first| oldest <= first.segment).unwrap_or(gone);
+            while let Some(kept) = self.kept.pop_if(|kept| kept.segment.head.number > first.segment) {
+                cut_bytes += kept.end - DATA_AT;
+                self.drop(kept.segment.head.number)?;
+            }
+            if let Some(kept) = self.kept.last_mut() {
+                kept.end = first.offset;
             }
         }
         if let Some(kept) = self.kept.last_mut() {
-            kept.indexed = false;
-            kept.segment.notes_mut().summary.index.retain(|entry| entry.offset < kept.end);
+            // It is written on, and what the file says would be too little then.
+            remove_if_there(&kept.segment.index_path())?;
             cut_bytes += wipe(&mut kept.segment.exclusive()[kept.end as usize..]);
+            let mut notes = kept.segment.notes_mut();
+            notes.summary.index.retain(|entry| entry.offset < kept.end);
+            if kept.end == DATA_AT {
+                // The next frame begins a transaction, whatever stood here before.
+                notes.summary.floor = self.chain.whole;
+                self.chain.last_frame = kept.segment.head.last_frame;
+            }
         }
-        cut_bytes
+        if self.chain.last_frame.is_none() {
+            // Nothing was ever whole: the history may still be given another beginning.
+            self.drop_kept()?;
+        }
+        Ok(cut_bytes)
     }
 
-    fn drop(&mut self, number: u64) {
+    /// Reads the newest segment frame by frame if it was only believed so far: there is no letting
+    /// go of damage in a segment that is written on. Whether it had to.
+    fn read_newest_after_all(&mut self) -> io::Result<bool> {
+        let Some(newest) = self.kept.pop_if(|kept| kept.indexed) else { return Ok(false) };
+        let number = newest.segment.head.number;
+        let before = self.kept.last().map(|kept| kept.segment.notes().chain_at_end);
+        self.chain = before.unwrap_or_default();
+        match self.admit(number, None)? {
+            Admitted::Sound(kept) | Admitted::Torn(kept) => self.kept.push(kept),
+            Admitted::Refused => self.drop(number)?,
+        }
+        Ok(true)
+    }
+
+    /// Deletes a segment. One that stayed could be taken for part of the history later on.
+    fn drop(&mut self, number: u64) -> io::Result<()> {
         let path = self.directory.join(Segment::file_name(number));
         tracing::warn!(path = %path.display(), "segment does not belong to the history kept: deleted");
         self.dropped_segments += 1;
-        for path in [path.with_extension("index"), path] {
-            // What stays is dropped again at the next start.
-            let _ = fs::remove_file(path);
-        }
+        remove_if_there(&path.with_extension("index"))?;
+        remove_if_there(&path)
     }
 
-    fn drop_kept(&mut self) {
+    fn drop_kept(&mut self) -> io::Result<()> {
         while let Some(kept) = self.kept.pop() {
-            self.drop(kept.segment.head.number);
+            self.drop(kept.segment.head.number)?;
         }
         self.chain = Chain::default();
+        Ok(())
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

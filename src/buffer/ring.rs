@@ -52,7 +52,7 @@ impl Ring {
 
     pub fn oldest(&self) -> Option<Scn> {
         self.newest()?;
-        self.segments().front().and_then(|segment| segment.floor())
+        self.segments().iter().find_map(|segment| segment.floor())
     }
 
     pub fn too_old(&self, after: Scn) -> BufferError {

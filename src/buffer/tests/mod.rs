@@ -16,6 +16,7 @@ use weft_core::transaction::{Body, Part, Rows, Span, TableUse, Transaction, Tran
 use super::{BufferOptions, MmapBuffer, RecoveryReport};
 
 mod crash;
+mod damage;
 mod model;
 mod readers;
 mod recovery;

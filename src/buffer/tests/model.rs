@@ -45,7 +45,7 @@ fn check(buffer: &MmapBuffer, model: &[Transaction]) -> Result<(), TestCaseError
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn a_buffer_holds_what_was_appended_in_order(actions in prop::collection::vec(any_action(), 1..30)) {

@@ -141,3 +141,82 @@ fn frames_that_name_lost_catalog_entries_are_cut() {
     let (buffer, report) = MmapBuffer::open(directory.path(), roomy()).unwrap();
     assert_eq!((buffer.newest(), report.cut_bytes > 0), (None, true));
 }
+
+#[test]
+fn capture_goes_on_after_the_last_whole_transaction_even_if_its_frames_are_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (buffer, _) = open(directory.path(), roomy());
+    (1..=2).for_each(|pos| buffer.append(&sized(pos, 3000)).unwrap());
+    (0..7).for_each(|i| buffer.append(&part(3, 3000, Some((i, false)))).unwrap());
+    drop(buffer);
+    let files = segment_files(directory.path());
+    assert_eq!(files.len(), 5);
+    files[..3].iter().for_each(|path| fs::remove_file(path).unwrap());
+    for _ in 0..2 {
+        let (buffer, report) = open(directory.path(), roomy());
+        assert_eq!((report.oldest, report.newest), (Some(scn(2)), Some(scn(2))));
+        assert_eq!(buffer.reader(scn(1)).err(), Some(BufferError::TooOld { after: scn(1), oldest: scn(2) }));
+        assert_eq!(read_after(&buffer, scn(2)), Ok(Vec::new()));
+    }
+    let (buffer, _) = open(directory.path(), roomy());
+    // Too large for the empty segment that is left.
+    buffer.append(&sized(3, 9000)).unwrap();
+    buffer.append(&sized(4, 10)).unwrap();
+    drop(buffer);
+    let (buffer, report) = open(directory.path(), roomy());
+    assert_eq!((report.oldest, report.newest), (Some(scn(2)), Some(scn(4))));
+    assert_eq!(positions(&read_after(&buffer, scn(2)).unwrap()), [3, 4]);
+}
+
+#[test]
+fn an_unfinished_first_transaction_leaves_the_beginning_open() {
+    let directory = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let (buffer, report) = open(directory.path(), roomy());
+        assert_eq!(report.newest, None);
+        buffer.begin(scn(1)).unwrap();
+        (0..5).for_each(|i| buffer.append(&part(3, 3000, Some((i, false)))).unwrap());
+    }
+    let (buffer, _) = open(directory.path(), roomy());
+    buffer.begin(scn(2)).unwrap();
+    buffer.append(&sized(3, 10)).unwrap();
+    assert_eq!(buffer.oldest(), Some(scn(2)));
+}
+
+#[test]
+fn a_segment_that_is_written_on_after_it_was_full_is_not_believed_for_its_old_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let (buffer, _) = open(directory.path(), roomy());
+    buffer.begin(scn(0)).unwrap();
+    (1..=5).for_each(|pos| buffer.append(&sized(pos, 3000)).unwrap());
+    buffer.sync().unwrap();
+    drop(buffer);
+    fs::remove_file(&segment_files(directory.path())[2]).unwrap();
+    let (buffer, report) = open(directory.path(), roomy());
+    assert_eq!(report.newest, Some(scn(4)));
+    (5..=20).for_each(|pos| buffer.append(&sized(pos, 100)).unwrap());
+    assert!(segment_files(directory.path()).len() > 2);
+    drop(buffer);
+    let (buffer, report) = open(directory.path(), roomy());
+    assert_eq!((report.dropped_segments, report.newest), (0, Some(scn(20))));
+    assert_eq!(positions(&read_after(&buffer, scn(0)).unwrap()), (1..=20).collect::<Vec<u64>>());
+}
+
+/// The newest segment is lost, which makes the one before it the newest, and that one was believed
+/// for its index file although a frame in it is damaged.
+#[test]
+fn a_synced_segment_is_read_after_all_when_it_becomes_the_newest() {
+    let directory = tempfile::tempdir().unwrap();
+    let (buffer, _) = open(directory.path(), roomy());
+    buffer.begin(scn(0)).unwrap();
+    (1..=5).for_each(|pos| buffer.append(&sized(pos, 3000)).unwrap());
+    buffer.sync().unwrap();
+    drop(buffer);
+    let files = segment_files(directory.path());
+    overwrite(&files[1], DATA_AT + 1000, b"damage");
+    overwrite(&files[2], 20, b"damage");
+    let (buffer, report) = open(directory.path(), roomy());
+    assert_eq!((report.oldest, report.newest), (Some(scn(0)), Some(scn(2))));
+    (3..=6).for_each(|pos| buffer.append(&sized(pos, 3000)).unwrap());
+    assert_eq!(positions(&read_after(&buffer, scn(0)).unwrap()), (1..=6).collect::<Vec<u64>>());
+}
