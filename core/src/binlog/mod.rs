@@ -3,6 +3,7 @@
 //! Bytes come from a server, a peer or a file, so every parser here refuses what it cannot read with
 //! a typed error: it neither panics nor allocates more than it was given bytes for.
 
+mod assembled;
 pub mod assembler;
 pub mod classify;
 mod cursor;

@@ -18,7 +18,10 @@ fn compressed(plain: &[u8], kind: EventType, kept: usize) -> Vec<u8> {
     event
 }
 
-fn images_of(event: &[u8]) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+/// A row's images before and after.
+type Pair = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+fn images_of(event: &[u8]) -> Vec<Pair> {
     let rows = RowsEvent::parse(event, &mariadb()).expect("a rows event");
     let bytes = |range: Option<Range<usize>>| range.map(|range| event[range].to_vec());
     let columns = columns();
