@@ -8,6 +8,10 @@
 //!   named there.
 //! - All other rows are local changes: one version for all of them, whose time is the commit time,
 //!   raised above every version that the ledger knows of any of their keys.
+//!
+//! Whoever stamps also tells the ledger of heartbeats that come by, and that it has reached the
+//! transaction's SCN, also where the transaction holds no rows: [`Ledger::note_heartbeat`],
+//! [`Ledger::advance`].
 
 mod naming;
 mod own;

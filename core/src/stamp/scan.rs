@@ -4,6 +4,7 @@
 //! server's and Weft's own tables are left out, but what the mark and the heartbeat say is kept.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -155,6 +156,18 @@ enum Mapped {
     PassedOver,
 }
 
+/// A rows event of a replicated table.
+struct EventRows<'a> {
+    version: &'a TableVersion,
+    id: CatalogId,
+    /// Index into `rows.tables`.
+    table: u16,
+    kind: RowsKind,
+    event: &'a [u8],
+    /// Where the event stands in the raw bytes.
+    at: usize,
+}
+
 struct Scan<'a, 'r> {
     instance: &'a str,
     keys: &'a mut HashMap<CatalogId, TableKeys>,
@@ -239,8 +252,9 @@ impl Scan<'_, '_> {
         // A cheap copy: an Arc, or one of Weft's own few small tables.
         match self.maps.get(&rows.table_id).cloned() {
             Some(Mapped::Table { index, id, version }) => {
+                let of = EventRows { version: &version, id, table: index, kind: rows.kind, event, at };
                 for images in rows.images(&version.columns)? {
-                    self.row(&version, id, index, rows.kind, event, &images?, at)?;
+                    self.row(&of, &images?)?;
                 }
             }
             Some(Mapped::Own(own)) => {
@@ -263,33 +277,25 @@ impl Scan<'_, '_> {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one row: its table, its event, its place")]
-    fn row(
-        &mut self,
-        version: &TableVersion,
-        id: CatalogId,
-        table: u16,
-        kind: RowsKind,
-        event: &[u8],
-        images: &RowImages,
-        at: usize,
-    ) -> Result<(), ScanError> {
-        let keys = self.keys.entry(id).or_insert_with(|| TableKeys::new(version));
-        let before =
-            images.before.clone().map(|image| Hashes::of(keys, version, &event[image])).transpose()?;
-        let after = images.after.clone().map(|image| Hashes::of(keys, version, &event[image])).transpose()?;
-        let span = |image: &Option<std::ops::Range<usize>>| {
-            image
-                .as_ref()
-                .map_or(Span::NONE, |image| Span { at: (at + image.start) as u32, len: image.len() as u32 })
+    fn row(&mut self, of: &EventRows<'_>, images: &RowImages) -> Result<(), ScanError> {
+        let keys = self.keys.entry(of.id).or_insert_with(|| TableKeys::new(of.version));
+        let mut hashes = |image: &Option<Range<usize>>| {
+            image.clone().map(|image| Hashes::of(keys, of.version, &of.event[image])).transpose()
+        };
+        let (before, after) = (hashes(&images.before)?, hashes(&images.after)?);
+        let span = |image: &Option<Range<usize>>| {
+            image.as_ref().map_or(Span::NONE, |image| Span {
+                at: (of.at + image.start) as u32,
+                len: image.len() as u32,
+            })
         };
         let key_of = |hashes: &Option<Hashes>| hashes.as_ref().map(|hashes| hashes.primary);
         let (old, new) = (key_of(&before), key_of(&after));
         let index = self.rows.rows.len() as u32;
         self.rows.rows.push(RowStamp {
             row: self.rows_before.saturating_add(index).saturating_add(1),
-            table,
-            kind: match kind {
+            table: of.table,
+            kind: match of.kind {
                 RowsKind::Write => RowKind::Insert,
                 RowsKind::Update => RowKind::Update,
                 RowsKind::Delete => RowKind::Delete,
@@ -302,10 +308,8 @@ impl Scan<'_, '_> {
             before: span(&images.before),
             after: span(&images.after),
         });
-        let none = Vec::new();
-        let values =
-            |hashes: &Option<Hashes>| hashes.as_ref().map_or(none.clone(), |hashes| hashes.unique.clone());
-        push_unique(&mut self.rows.unique, index, &values(&before), &values(&after));
+        let values = |hashes: Option<Hashes>| hashes.map(|hashes| hashes.unique).unwrap_or_default();
+        push_unique(&mut self.rows.unique, index, &values(before), &values(after));
         Ok(())
     }
 
