@@ -168,7 +168,8 @@ impl ShardState {
 
     fn mark_base(&self) -> MarkBase {
         let (watermark, watermark_time) = *self.args.watermark.borrow();
-        MarkBase { watermark, watermark_time, runs: self.runs.clone() }
+        let eviction_floor = self.args.context.ledger.read().eviction_floor();
+        MarkBase { watermark, watermark_time, runs: self.runs.clone(), eviction_floor }
     }
 
     fn start(&mut self, myself: &ActorRef<ShardMessage>, session: Box<dyn Session>, units: Vec<Unit>) {

@@ -22,10 +22,6 @@ pub trait LedgerView {
     fn newest(&self, key: &KeyHash) -> Option<Version>;
     /// Entries older than this were let go: a change older than it cannot be decided any more.
     fn horizon(&self) -> Micros;
-    /// A time that no site's horizon has reached: evictions get no older version.
-    fn floor(&self) -> Micros {
-        self.horizon()
-    }
 }
 
 /// Number of sub-maps. Keys are spread by their first byte, so that no growth, sweep or checkpoint
@@ -125,6 +121,13 @@ impl Ledger {
         self.heartbeat
     }
 
+    /// A time that no site's horizon has reached, for evictions: halfway from the horizon to the last
+    /// heartbeat, which leaves half a conflict window of room.
+    pub fn eviction_floor(&self) -> Micros {
+        let heartbeat = self.heartbeat.unwrap_or(self.horizon);
+        self.horizon.plus(heartbeat.since(self.horizon) / 2)
+    }
+
     /// A heartbeat came by in the binlog.
     pub fn note_heartbeat(&mut self, written: Micros) {
         self.heartbeat = Some(self.heartbeat.map_or(written, |before| before.max(written)));
@@ -138,13 +141,6 @@ impl LedgerView for Ledger {
 
     fn horizon(&self) -> Micros {
         self.horizon
-    }
-
-    /// Halfway from the horizon to the last heartbeat: half a conflict window of room for sites whose
-    /// horizons are ahead.
-    fn floor(&self) -> Micros {
-        let heartbeat = self.heartbeat.unwrap_or(self.horizon);
-        self.horizon.plus(heartbeat.since(self.horizon) / 2)
     }
 }
 

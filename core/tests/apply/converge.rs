@@ -223,7 +223,7 @@ impl World {
             rule: self.rule,
             names_versions: true,
             source: SOURCE,
-            delete_events: |delivery, _, image| delivery.transaction.bytes(image).to_vec(),
+            delete_events: |delivery, _, image| Ok(delivery.transaction.bytes(image).to_vec()),
         }
     }
 
@@ -281,8 +281,12 @@ impl World {
         let config = self.config();
         let watermark = self.scheduler.watermark();
         let shard = &mut self.shards[index];
-        let base =
-            MarkBase { watermark: watermark.scn, watermark_time: watermark.time, runs: shard.runs.clone() };
+        let base = MarkBase {
+            watermark: watermark.scn,
+            watermark_time: watermark.time,
+            runs: shard.runs.clone(),
+            eviction_floor: Micros(self.clock / 2),
+        };
         let mut apply = Apply::new(config, shard.batch.clone(), base).after_races(shard.races);
         shard.step = Some(apply.start());
         shard.apply = Some(apply);

@@ -191,9 +191,14 @@ fn batch(rule: ConflictRule, deliveries: &[Arc<Delivery>]) -> Apply {
         rule,
         names_versions: false,
         source: SOURCE,
-        delete_events: |delivery, _, image| delivery.transaction.bytes(image).to_vec(),
+        delete_events: |delivery, _, image| Ok(delivery.transaction.bytes(image).to_vec()),
     };
-    let base = MarkBase { watermark: scn(1), watermark_time: Micros(1), runs: ShardRuns::default() };
+    let base = MarkBase {
+        watermark: scn(1),
+        watermark_time: Micros(1),
+        runs: ShardRuns::default(),
+        eviction_floor: Micros::ZERO,
+    };
     let units = deliveries.iter().zip(0..).map(|(delivery, sequence)| unit(delivery, sequence)).collect();
     Apply::new(config, units, base)
 }

@@ -24,7 +24,7 @@ mod change;
 mod plan;
 mod steps;
 
-pub use careful::DeleteEvents;
+pub use careful::{DeleteEvents, delete_events};
 
 use crate::channel::delivery::Unit;
 use crate::channel::keys::KeyMap;
@@ -51,7 +51,7 @@ pub struct ApplyConfig {
     pub delete_events: DeleteEvents,
 }
 
-/// What the batch's mark begins with.
+/// Where a batch begins.
 #[derive(Debug, Clone)]
 pub struct MarkBase {
     /// The channel's watermark as it is now, and its source time.
@@ -59,6 +59,9 @@ pub struct MarkBase {
     pub watermark_time: Micros,
     /// What the shard applied above it before this batch.
     pub runs: ShardRuns,
+    /// A time that no site's horizon has reached: evictions are not older (see
+    /// [`contest`](crate::filter::unique::contest)).
+    pub eviction_floor: Micros,
 }
 
 /// The engine of one batch. Start it with [`Apply::start`]; feed it with [`Apply::next`] (and

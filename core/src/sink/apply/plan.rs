@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use crate::binlog::Malformed;
 use crate::channel::keys::KeyMap;
 use crate::filter::decide::{Action, ConflictRule, decide};
 use crate::key::KeyHash;
@@ -10,12 +11,30 @@ use crate::ledger::LedgerView;
 use crate::mark::{Eviction, Named};
 use crate::scn::Scn;
 use crate::sink::apply::change::{Change, Changes};
-use crate::sink::step::{ConflictRecord, LockRow, RowWrite, Verdict, WriteOp};
+use crate::sink::step::{ConflictRecord, LockRow, RowWrite, Stop, StopKind, Verdict, WriteOp};
 use crate::version::Version;
 
-/// A change older than the ledger's horizon, whose key the ledger does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooOld(pub Scn);
+/// Why a batch cannot be planned; each names the change.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(super) enum CannotPlan {
+    #[error(
+        "the change at SCN {0} is older than the target's conflict window, so it cannot be decided; copy its table again, or skip it"
+    )]
+    TooOld(Scn),
+    #[error("the row at SCN {0} cannot be read: {1}; copy its table again, or skip it")]
+    Unreadable(Scn, Malformed),
+}
+
+impl CannotPlan {
+    /// As the shard reports it.
+    pub fn stop(&self) -> Stop {
+        let (scn, kind) = match self {
+            CannotPlan::TooOld(scn) => (*scn, StopKind::TooOld),
+            CannotPlan::Unreadable(scn, _) => (*scn, StopKind::DoesNotFit),
+        };
+        Stop { scn: Some(scn), reason: self.to_string(), kind }
+    }
+}
 
 /// What to do with a batch.
 #[derive(Debug, Default)]
@@ -67,7 +86,7 @@ impl<'a, L: LedgerView + ?Sized> Planner<'a, L> {
     }
 
     /// Decides a change against its own key. True: it wins.
-    pub fn wins(&mut self, change: &Change) -> Result<bool, TooOld> {
+    pub fn wins(&mut self, change: &Change) -> Result<bool, CannotPlan> {
         let local = self.version_of(change.key);
         let decision = decide(self.rule, change.version, change.base, local, self.ledger.horizon());
         if let Some(verdict) = decision.conflict {
@@ -83,7 +102,7 @@ impl<'a, L: LedgerView + ?Sized> Planner<'a, L> {
                 self.plan.skipped += change.counted();
                 Ok(false)
             }
-            Action::RefuseTooOld => Err(TooOld(change.scn)),
+            Action::RefuseTooOld => Err(CannotPlan::TooOld(change.scn)),
         }
     }
 
@@ -156,7 +175,7 @@ pub(super) fn plan<L: LedgerView + ?Sized>(
     names: bool,
     there: KeyMap<bool>,
     ledger: &L,
-) -> Result<Plan, TooOld> {
+) -> Result<Plan, CannotPlan> {
     let mut planner = Planner::new(rule, ledger, there);
     let mut winners: Vec<&Change> = Vec::with_capacity(changes.all.len());
     for change in &changes.all {

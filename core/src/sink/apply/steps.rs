@@ -6,7 +6,6 @@ use crate::filter::decide::ConflictRule;
 use crate::key::KeyHash;
 use crate::ledger::LedgerView;
 use crate::mark::Mark;
-use crate::sink::apply::plan::TooOld;
 use crate::sink::step::{Found, Isolation, Outcome, RetryCause, Step, Stop, StopKind, Verdict};
 use crate::time::Micros;
 use crate::version::Version;
@@ -123,17 +122,22 @@ impl Apply {
     /// Plans, now that all is known, and begins to write.
     fn decide(&mut self, ledger: &dyn LedgerView) -> Step {
         let ledger = &WithEvicted { ledger, evicted: &self.evicted };
+        let there = std::mem::take(&mut self.there);
         let planned = if self.care == Care::Careful {
-            let there = std::mem::take(&mut self.there);
-            careful::plan(&self.changes, there, &self.holders, ledger, self.config.delete_events)
+            let given = careful::Given {
+                there,
+                holders: &self.holders,
+                eviction_floor: self.base.eviction_floor,
+                delete_events: self.config.delete_events,
+            };
+            careful::plan(&self.changes, given, ledger)
         } else {
             let names = self.config.names_versions || self.config.rule != ConflictRule::None;
-            let there = std::mem::take(&mut self.there);
             plan::plan(&self.changes, self.config.rule, names, there, ledger)
         };
         self.plan = match planned {
             Ok(plan) => plan,
-            Err(too_old) => return self.roll_back(Then::Stop(refused_as_too_old(too_old))),
+            Err(cause) => return self.roll_back(Then::Stop(cause.stop())),
         };
         let resumed = self.marked && self.care == Care::Corrected;
         if resumed {
@@ -302,15 +306,5 @@ pub(super) fn fenced() -> Stop {
         scn: None,
         reason: "another node has taken this channel over; nothing to do".into(),
         kind: StopKind::Fenced,
-    }
-}
-
-fn refused_as_too_old(TooOld(scn): TooOld) -> Stop {
-    Stop {
-        scn: Some(scn),
-        reason: format!(
-            "the change at SCN {scn} is older than the target's conflict window, so it cannot be decided; copy its table again, or skip it"
-        ),
-        kind: StopKind::TooOld,
     }
 }
