@@ -170,6 +170,8 @@ pub trait Target: Send + Sync {
     fn recover(&self, shards: u16, start: Option<Scn>) -> BoxFuture<'_, Result<Recovered, TargetError>>;
     /// Opens the session of a shard, under the epoch that `recover` gave.
     fn session(&self, shard: u16, epoch: Epoch) -> BoxFuture<'_, Result<Box<dyn Session>, TargetError>>;
+    /// Puts on record, in `weft.conflict`, that the operator passed over the change at this SCN.
+    fn record_skip<'a>(&'a self, scn: Scn, what: &'a str) -> BoxFuture<'a, Result<(), TargetError>>;
     /// Whether another owner's sessions are alive at the target.
     fn owned_by_other(&self) -> BoxFuture<'_, Result<bool, TargetError>>;
 }
@@ -181,6 +183,8 @@ pub struct Recovered {
     /// The marks of the channel's shards; empty bodies on a first start. None: no mark rows are
     /// there and no `start` was given.
     pub marks: Option<Vec<(u16, Mark)>>,
+    /// Changes that an operator passed over and that may still be above the watermark.
+    pub skipped: Vec<Scn>,
     /// Where the target's binlog was after the epoch was raised.
     pub position: LogPosition,
 }
@@ -222,4 +226,52 @@ pub enum PeerError {
     Unreachable(String),
     #[error("{0}")]
     Refused(String),
+}
+
+/// What a node keeps on disk for one instance, besides the event buffer. A cache: all of it can be
+/// read again from the instance itself while its binlogs last.
+pub trait CaptureStore: Send + Sync {
+    /// The chunks of the newest ledger checkpoint, in the order they were saved; None if there is
+    /// none.
+    fn load_ledger(&self) -> Result<Option<Vec<Vec<u8>>>, StoreError>;
+    /// Replaces the checkpoint, atomically and durably.
+    fn save_ledger(&self, chunks: &mut dyn Iterator<Item = Vec<u8>>) -> Result<(), StoreError>;
+    /// A place for the chunks of one large transaction.
+    fn spill(&self) -> Result<Box<dyn Spill>, StoreError>;
+    /// Remembers a local transaction whose version time is not its commit time.
+    fn record_stamp(&self, scn: Scn, time: Micros) -> Result<(), StoreError>;
+    /// The version times remembered from `after` (exclusive) on.
+    fn stamps_after(&self, after: Scn) -> Result<Vec<(Scn, Micros)>, StoreError>;
+}
+
+/// Chunks of one large transaction, out of memory. Dropping it frees the place.
+pub trait Spill: Send {
+    fn push(&mut self, chunk: &[u8]) -> Result<(), StoreError>;
+    fn chunks(&self) -> usize;
+    fn read(&self, index: usize) -> Result<bytes::Bytes, StoreError>;
+}
+
+/// The node's data directory could not serve.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{path}: {cause}")]
+pub struct StoreError {
+    pub path: String,
+    pub cause: String,
+}
+
+/// How far each inbound channel came, kept beside the marks: skipped and foreign transactions move
+/// the watermark too, but only here.
+pub trait WatermarkStore: Send + Sync {
+    /// The watermark stored last for this direction, with the mark's watermark at that time.
+    fn load(&self, direction: &str) -> Option<StoredWatermark>;
+    fn save(&self, direction: &str, stored: StoredWatermark);
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StoredWatermark {
+    pub watermark: Scn,
+    pub time: Micros,
+    /// The watermark in the target's marks when this was stored: if the marks say less now, the
+    /// target is not the same any more and this is void.
+    pub in_marks: Scn,
 }

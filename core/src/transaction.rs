@@ -56,8 +56,18 @@ pub struct Rows {
     pub rows: Vec<RowStamp>,
     /// Unique-key values that rows took or gave up; sorted by row.
     pub unique: Vec<UniqueStamp>,
+    /// Keys that got a version without a row event: named in the mark, but equal or absent at this
+    /// instance. They belong to the ledger's history and are not sent on.
+    pub silent: Vec<SilentKey>,
     /// None: the transaction is whole.
     pub part: Option<Part>,
+}
+
+/// A key that got a version without a row event.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, Copy, PartialEq)]
+pub struct SilentKey {
+    pub key: KeyHash,
+    pub version: Version,
 }
 
 /// Which part of a large transaction this is. All parts share the transaction's epoch, log index

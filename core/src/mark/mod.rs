@@ -3,7 +3,10 @@
 //! One write, four duties: it cuts loops (what follows is foreign), it is the checkpoint (position
 //! and data commit together), it fences old owners (the update matches only while the stored epoch
 //! is not newer), and it carries the versions of the foreign rows to everyone who reads the target's
-//! binlog. The body's layout is in [`codec`](self) below, versioned by its first byte.
+//! binlog. The body's layout is in [`codec`], versioned by its first byte.
+
+pub mod codec;
+pub mod runs;
 
 use crate::instance::InstanceId;
 use crate::key::KeyHash;

@@ -1,0 +1,199 @@
+//! A real MariaDB server as a source instance: everything but its dump.
+
+use cluster_tests::events::*;
+use cluster_tests::servers::{Server, ServerOptions};
+use weft::mysql::connect::{Endpoint, Role, connect};
+use weft::mysql::source::MariaDbSource;
+use weft_actors::ports::{Source, SourceError, StreamFrom};
+use weft_core::scn::Scn;
+use weft_core::tables::TableName;
+use weft_core::time::Micros;
+
+fn source(server: &Server) -> MariaDbSource {
+    MariaDbSource::new(server.endpoint(), "sh.main", "sh-1")
+}
+
+async fn shop() -> Server {
+    let server = Server::start(ServerOptions::new(1)).await;
+    server.execute("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY, a VARCHAR(20))").await;
+    server
+}
+
+async fn here(server: &Server) -> StreamFrom {
+    let (file, position) = server.binlog_position().await;
+    StreamFrom::Position { file, position }
+}
+
+#[tokio::test]
+async fn nodes_that_install_at_the_same_time_agree_where_the_history_begins() {
+    let server = Server::start(ServerOptions::new(5)).await;
+    let (a, b, c) = (source(&server), source(&server), source(&server));
+    let (a, b, c) = tokio::join!(a.install(), b.install(), c.install());
+    let all = [a, b, c].map(|start| start.expect("root may create"));
+    assert_eq!(all.iter().filter(|start| start.new).count(), 1, "one of them wrote it: {all:?}");
+    for start in &all {
+        assert_eq!((start.epoch, start.server_id), (1, 5));
+        assert_eq!((&start.file, start.position), (&all[0].file, all[0].position));
+        assert_eq!(start.gtid, all[0].gtid);
+    }
+    let again = source(&server).install().await.expect("nothing is missing");
+    assert!(!again.new && again.position == all[0].position);
+
+    // What follows the stored position is there, by position and by GTID alike.
+    server.execute("CREATE DATABASE after_install").await;
+    for from in
+        [StreamFrom::Position { file: again.file, position: again.position }, StreamFrom::Gtid(again.gtid)]
+    {
+        let mut stream = source(&server).stream(from).await.expect("the position is there");
+        let events = read_until(&mut stream, |event| contains(event, "CREATE DATABASE after_install")).await;
+        assert!(events.iter().any(|event| kind(event) == WRITE_ROWS_V1), "the capture row lies behind it");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_right_is_told_in_one_line_with_the_statements() {
+    let server = Server::start(ServerOptions::new(1)).await;
+    server.execute("CREATE USER poor@'%' IDENTIFIED BY 'secret'").await;
+    let poor = Endpoint { user: "poor".into(), password: "secret".into(), ..server.endpoint() };
+    let source = MariaDbSource::new(poor.clone(), "sh.main", "sh-1");
+    for error in [
+        source.install().await.expect_err("it may not create"),
+        source.identify().await.expect_err("it may not see the binlog"),
+        source.stream(here(&server).await).await.err().expect("it may not dump"),
+    ] {
+        let SourceError::Refused(text) = &error else { panic!("{error:?}") };
+        assert!(text.contains("TO 'poor'@'%'") && !text.contains('\n') && !text.contains("secret"), "{text}");
+    }
+    let wrong = Endpoint { password: "wrong".into(), ..poor };
+    let error = MariaDbSource::new(wrong, "sh.main", "sh-1").identify().await.expect_err("wrong password");
+    assert!(matches!(&error, SourceError::Refused(text) if text.contains("Access denied")), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_rights_that_the_errors_name_are_enough() {
+    let server = shop().await;
+    server
+        .execute(
+            "CREATE USER weft@'%' IDENTIFIED BY 'secret';
+             GRANT ALL PRIVILEGES ON weft.* TO weft@'%';
+             GRANT SELECT, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO weft@'%'",
+        )
+        .await;
+    let weft = Endpoint { user: "weft".into(), password: "secret".into(), ..server.endpoint() };
+    let source = MariaDbSource::new(weft, "sh.main", "sh-1");
+    source.install().await.expect("it may create the schema");
+    let identity = source.identify().await.expect("it may see the binlog");
+    source.heartbeat(Micros(1)).await.expect("it may write its own tables");
+    let facts = source.describe(&TableName::new("shop", "t")).await.expect("it may see tables");
+    assert_eq!(facts.expect("the table is there").primary_key, [0]);
+    for from in [
+        StreamFrom::Gtid(identity.gtid),
+        StreamFrom::Position { file: identity.file, position: identity.position },
+    ] {
+        let mut stream = source.stream(from).await.expect("it may dump");
+        read_until(&mut stream, |event| kind(event) == HEARTBEAT).await;
+    }
+}
+
+#[tokio::test]
+async fn a_channel_begins_where_it_first_began() {
+    let server = Server::start(ServerOptions::new(1)).await;
+    let source = source(&server);
+    source.install().await.expect("root may create");
+    let (first, later) = (Scn::of_transaction(1, 2, 300), Scn::of_transaction(1, 9, 4));
+    assert_eq!(source.channel_start("orders", first).await, Ok(first));
+    assert_eq!(source.channel_start("orders", later).await, Ok(first));
+    assert_eq!(source.channel_start("Orders", later).await, Ok(later), "names compare by bytes");
+}
+
+#[tokio::test]
+async fn settings_for_all_sessions_of_a_server_change_nothing_for_weft() {
+    let options = ServerOptions::new(1)
+        .arg("--sql-mode=ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH")
+        .arg("--autocommit=0")
+        .arg("--completion-type=RELEASE")
+        .arg("--transaction-isolation=SERIALIZABLE")
+        .arg("--transaction-read-only=ON")
+        .arg("--default-time-zone=+08:00")
+        .arg("--character-set-server=latin1")
+        .arg("--max-statement-time=1");
+    let server = Server::start(options).await;
+    let source = source(&server);
+    source.install().await.expect("root may create");
+    source.heartbeat(Micros(7)).await.expect("the table is there");
+    assert_eq!(server.text("SELECT written FROM weft.heartbeat").await, ["7"], "it is committed");
+
+    use mysql_async::prelude::Queryable;
+    let settings = "SELECT @@sql_mode, @@autocommit, @@time_zone, @@tx_isolation, @@tx_read_only, \
+                    @@character_set_client, @@foreign_key_checks, @@max_statement_time = 0";
+    for (role, sql_mode, foreign_key_checks) in [
+        (Role::Control, "", 1),
+        (Role::Dump, "", 1),
+        (Role::Apply, "STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO", 0),
+    ] {
+        let mut conn = connect(&server.endpoint(), role).await.expect("the server answers");
+        let mut found: (String, u8, String, String, u8, String, u8, bool) =
+            conn.query_first(settings).await.expect("the server answers").expect("one row");
+        let modes = |text: &str| text.split(',').map(String::from).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(modes(&std::mem::take(&mut found.0)), modes(sql_mode), "{role:?}");
+        let (time_zone, isolation, charset) = ("+00:00".into(), "REPEATABLE-READ".into(), "utf8mb4".into());
+        assert_eq!(found, (String::new(), 1, time_zone, isolation, 0, charset, foreign_key_checks, true));
+    }
+}
+
+#[tokio::test]
+async fn the_heartbeat_is_one_row_that_moves() {
+    let server = Server::start(ServerOptions::new(1)).await;
+    let source = source(&server);
+    source.install().await.expect("root may create");
+    source.heartbeat(Micros(5)).await.expect("the table is there");
+    source.heartbeat(Micros(6)).await.expect("the table is there");
+    let rows = server.text("SELECT instance, written, node FROM weft.heartbeat").await;
+    assert_eq!(rows, ["sh.main|6|sh-1"]);
+}
+
+#[tokio::test]
+async fn a_table_is_described_as_it_stands() {
+    let server = shop().await;
+    server
+        .execute(
+            "CREATE TABLE shop.`o'dd` (
+               b VARBINARY(16) NOT NULL,
+               id INT UNSIGNED NOT NULL DEFAULT 7,
+               name VARCHAR(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
+               label ENUM('x','y') CHARACTER SET latin1 COLLATE latin1_swedish_ci DEFAULT 'x',
+               doubled INT AS (id * 2) STORED,
+               note TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci,
+               PRIMARY KEY (id, b),
+               UNIQUE KEY z_name (name), UNIQUE KEY A_label (label, id),
+               UNIQUE KEY prefix (note(10)), KEY plain (name))",
+        )
+        .await;
+    let source = source(&server);
+    let name = TableName::new("shop", "o'dd");
+    let facts = source.describe(&name).await.expect("the server answers").expect("the table is there");
+    let columns: Vec<_> = facts
+        .columns
+        .iter()
+        .map(|c| (c.name.as_str(), c.column_type.as_str(), c.collation, c.nullable))
+        .collect();
+    assert_eq!(
+        columns,
+        [
+            ("b", "varbinary(16)", 63, false),
+            ("id", "int(10) unsigned", 0, false),
+            ("name", "varchar(50)", 46, true),
+            ("label", "enum('x','y')", 8, true),
+            ("doubled", "int(11)", 0, true),
+            ("note", "text", 45, true),
+        ]
+    );
+    assert_eq!(facts.columns[1].default.as_deref(), Some("7"));
+    let generated: Vec<bool> = facts.columns.iter().map(|c| c.generated).collect();
+    assert_eq!(generated, [false, false, false, false, true, false]);
+    assert_eq!(facts.primary_key, [1, 0]);
+    let keys: Vec<_> = facts.unique_keys.iter().map(|k| (k.name.as_str(), k.columns.clone())).collect();
+    assert_eq!(keys, [("A_label", vec![3, 1]), ("z_name", vec![2])]);
+    assert_eq!(source.describe(&TableName::new("shop", "none")).await, Ok(None));
+    assert_eq!(source.describe(&TableName::new("shop", "T")).await, Ok(None), "names are told by case");
+}

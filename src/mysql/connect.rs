@@ -1,0 +1,222 @@
+//! Opens sessions, with nothing left to the server's defaults that could change what a statement
+//! does.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use mysql_async::{Conn, Error, IoError, Opts, OptsBuilder};
+use weft_actors::ports::SourceError;
+
+/// Name resolution, handshake and the session's settings, all together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Idle time after which the kernel asks whether the peer is still there.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(10);
+/// The protocol's own bound on a packet, in bytes; binlog events come in packets larger than
+/// `max_allowed_packet`.
+const PACKET_BYTES_MAX: usize = 1 << 30;
+
+/// Of transactions that do not name another.
+const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE";
+
+/// Where a server listens and who Weft is there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    /// Empty: none.
+    pub password: String,
+}
+
+impl Endpoint {
+    /// `host:port`, for messages.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({}@{}, password not shown)", self.user, self.address())
+    }
+}
+
+/// What a session is for: decides its settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Weft's own small statements, and reading tables.
+    Control,
+    /// A binlog dump: nothing is sent while the reader waits for credit, so writes may stall long.
+    Dump,
+    /// Writes rows that another server checked already: foreign keys are not checked again, values
+    /// that do not fit are errors, and zero is a value like any other.
+    Apply,
+}
+
+impl Role {
+    fn settings(self) -> String {
+        let (sql_mode, foreign_key_checks, net_write_timeout_s) = match self {
+            Role::Control => ("", 1, 60),
+            Role::Dump => ("", 1, 600),
+            Role::Apply => ("STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO", 0, 60),
+        };
+        // Whatever a server's configuration may set for all sessions and would change what a
+        // statement of ours does, how many rows it gives or whether it commits. The comment is SQL
+        // for MariaDB alone.
+        format!(
+            "SET SESSION sql_mode = '{sql_mode}', time_zone = '+00:00', autocommit = 1, \
+             completion_type = NO_CHAIN, foreign_key_checks = {foreign_key_checks}, unique_checks = 1, \
+             sql_auto_is_null = 0, sql_safe_updates = 0, sql_big_selects = 1, \
+             sql_select_limit = 18446744073709551615, wait_timeout = 28800, net_read_timeout = 60, \
+             net_write_timeout = {net_write_timeout_s} /*M! , max_statement_time = 0 */"
+        )
+    }
+}
+
+/// Why there is no session.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// Try again.
+    #[error("cannot reach MariaDB at {address}: {cause}; start it there, or correct the instance's url")]
+    Unreachable { address: String, cause: String },
+    /// A person must see to it.
+    #[error("{address} refuses user '{user}': {cause}; correct the user or the password of the instance")]
+    AccessDenied { address: String, user: String, cause: String },
+    /// The server answers but gives no session as Weft needs it: a person must see to it.
+    #[error("no session at {address}: {cause}; set the server up as the README says")]
+    Refused { address: String, cause: String },
+}
+
+impl From<ConnectError> for SourceError {
+    fn from(error: ConnectError) -> SourceError {
+        match error {
+            ConnectError::Unreachable { .. } => SourceError::Unreachable(error.to_string()),
+            ConnectError::AccessDenied { .. } | ConnectError::Refused { .. } => {
+                SourceError::Refused(error.to_string())
+            }
+        }
+    }
+}
+
+/// Opens a session for this role. `UPDATE` counts the rows it found, not those it changed.
+pub async fn connect(endpoint: &Endpoint, role: Role) -> Result<Conn, ConnectError> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, Conn::new(options(endpoint, role))).await {
+        Ok(Ok(conn)) => Ok(conn),
+        Ok(Err(error)) => Err(classify(endpoint, &error)),
+        Err(_) => Err(ConnectError::Unreachable {
+            address: endpoint.address(),
+            cause: format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
+        }),
+    }
+}
+
+fn options(endpoint: &Endpoint, role: Role) -> Opts {
+    let password = Some(endpoint.password.clone()).filter(|password| !password.is_empty());
+    OptsBuilder::default()
+        .ip_or_hostname(endpoint.host.clone())
+        .tcp_port(endpoint.port)
+        .user(Some(endpoint.user.clone()))
+        .pass(password)
+        // A socket of another server on this machine must not be taken for the one addressed.
+        .prefer_socket(false)
+        .tcp_keepalive(Some(TCP_KEEPALIVE))
+        .client_found_rows(true)
+        .max_allowed_packet((role == Role::Dump).then_some(PACKET_BYTES_MAX))
+        .setup(vec![String::from("SET NAMES utf8mb4"), role.settings(), String::from(ISOLATION)])
+        .into()
+}
+
+fn classify(endpoint: &Endpoint, error: &Error) -> ConnectError {
+    let address = endpoint.address();
+    let cause = cause(error);
+    match error {
+        Error::Server(server) if ACCESS_DENIED.contains(&server.code) => {
+            ConnectError::AccessDenied { address, user: endpoint.user.clone(), cause }
+        }
+        error if is_connection_lost(error) => ConnectError::Unreachable { address, cause },
+        _ => ConnectError::Refused { address, cause },
+    }
+}
+
+/// Wrong password, no right to the default schema, host not allowed, no password given.
+/// Source of all numbers here: <https://mariadb.com/kb/en/mariadb-error-code-reference/>.
+const ACCESS_DENIED: [u16; 4] = [1044, 1045, 1130, 1698];
+
+/// Too many connections; server shutdown; connection killed or aborted; query killed by shutdown.
+const TRANSIENT: [u16; 7] = [1040, 1053, 1077, 1152, 1203, 1317, 1927];
+
+/// Whether the session is gone, or the server is too busy to give one: connect again, later.
+pub fn is_connection_lost(error: &Error) -> bool {
+    match error {
+        Error::Server(server) => TRANSIENT.contains(&server.code),
+        Error::Io(IoError::Io(error)) => is_link_failure(error),
+        Error::Driver(mysql_async::DriverError::ConnectionClosed) => true,
+        Error::Io(IoError::Tls(_)) | Error::Driver(_) | Error::Other(_) | Error::Url(_) => false,
+    }
+}
+
+/// Tells a broken link from bytes that the driver could not parse: it reports both as I/O errors.
+fn is_link_failure(error: &io::Error) -> bool {
+    match error.kind() {
+        // The driver's words for an end of stream between packets and inside of one; its parser
+        // uses the same kinds with other words.
+        io::ErrorKind::UnexpectedEof => error.to_string() == "connection closed",
+        io::ErrorKind::Other if error.raw_os_error().is_none() => {
+            let text = error.to_string();
+            text == "bytes remaining on stream" || text.contains("failed to lookup address")
+        }
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => false,
+        _ => true,
+    }
+}
+
+/// What went wrong, in one line.
+pub fn cause(error: &Error) -> String {
+    let text = match error {
+        Error::Server(server) => format!("{} (error {})", server.message, server.code),
+        Error::Io(IoError::Io(error)) => error.to_string(),
+        other => other.to_string(),
+    };
+    text.replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(port: u16) -> Endpoint {
+        Endpoint {
+            host: "127.0.0.1".into(),
+            port,
+            user: "weft".into(),
+            password: "correct horse battery staple".into(),
+        }
+    }
+
+    #[test]
+    fn the_password_is_never_printed() {
+        let text = format!("{:?}", endpoint(3306));
+        assert!(text.contains("weft@127.0.0.1:3306") && !text.contains("horse"), "{text}");
+    }
+
+    #[test]
+    fn bytes_that_cannot_be_parsed_are_not_a_broken_link() {
+        let parse = io::Error::new(io::ErrorKind::UnexpectedEof, "can't parse: buf doesn't have enough data");
+        assert!(!is_link_failure(&parse));
+        assert!(is_link_failure(&io::Error::new(io::ErrorKind::UnexpectedEof, "connection closed")));
+        assert!(is_link_failure(&io::Error::other("bytes remaining on stream")));
+        assert!(!is_link_failure(&io::Error::other("bytes remaining on stream while reading TableMapEvent")));
+        assert!(is_link_failure(&io::Error::from_raw_os_error(104)));
+    }
+
+    #[tokio::test]
+    async fn a_port_where_nobody_listens_is_unreachable_and_said_in_one_line() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+        let port = listener.local_addr().expect("it is bound").port();
+        drop(listener);
+        let error = connect(&endpoint(port), Role::Control).await.expect_err("nobody listens");
+        assert!(matches!(error, ConnectError::Unreachable { .. }), "{error:?}");
+        assert!(error.to_string().contains("refused") && !error.to_string().contains('\n'), "{error}");
+    }
+}

@@ -1,0 +1,127 @@
+//! Creates Weft's schema, and stores once where the captured history and the channels begin.
+
+use std::collections::BTreeSet;
+
+use futures::FutureExt;
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use weft_actors::ports::{CaptureStart, SourceError};
+use weft_core::scn::Scn;
+
+use super::identify::{consistent_position, parse_gtid};
+use super::lane::Lane;
+use super::schema::{CREATE_SCHEMA, TABLES};
+
+/// SCN epoch of an instance's first server. 0 stays free: below every history.
+const FIRST_EPOCH: u32 = 1;
+
+/// A row of `weft.capture`, and whether this call wrote it.
+struct Stored {
+    epoch: u32,
+    server_id: u32,
+    file: String,
+    position: u64,
+    gtid: String,
+    new: bool,
+}
+
+/// Creates what is missing and reads, or the first time writes, where the history begins.
+///
+/// Any number of nodes may do this at the same time: one of them writes the row, all read it.
+pub(super) async fn install(lane: &Lane, instance: &str) -> Result<CaptureStart, SourceError> {
+    lane.run("creating the schema weft", |conn| create_missing(conn).boxed()).await?;
+    let stored =
+        lane.run("storing where the history begins", |conn| begin(conn, instance.to_owned()).boxed()).await?;
+    let address = lane.endpoint().address();
+    let Some(stored) = stored else {
+        return Err(SourceError::Refused(format!(
+            "{address} writes no binlog; start it with --log-bin --binlog-format=ROW --log-slave-updates"
+        )));
+    };
+    let gtid = parse_gtid(&address, &stored.gtid)?;
+    Ok(CaptureStart {
+        epoch: stored.epoch,
+        server_id: stored.server_id,
+        file: stored.file,
+        position: stored.position,
+        gtid,
+        new: stored.new,
+    })
+}
+
+/// Creates only what is not there: a server where a DBA created everything needs no right to
+/// create, and its binlog is not filled with statements that do nothing.
+async fn create_missing(conn: &mut Conn) -> Result<(), mysql_async::Error> {
+    let names = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'weft'";
+    let there: BTreeSet<String> = conn.query(names).await?.into_iter().collect();
+    if TABLES.iter().all(|table| there.contains(table.name)) {
+        return Ok(());
+    }
+    let schema = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'weft'";
+    if conn.query_first::<u8, _>(schema).await?.is_none() {
+        conn.query_drop(CREATE_SCHEMA).await?;
+    }
+    for table in TABLES.iter().filter(|table| !there.contains(table.name)) {
+        conn.query_drop(table.create).await?;
+    }
+    Ok(())
+}
+
+/// The position is read before the row is written, so that everything that commits once the row is
+/// there, and the row itself, lies behind it. None: the binlog is off.
+async fn begin(conn: &mut Conn, instance: String) -> Result<Option<Stored>, mysql_async::Error> {
+    if let Some(stored) = read(conn, &instance, false).await? {
+        return Ok(Some(stored));
+    }
+    let Some((file, position, gtid)) = consistent_position(conn).await? else { return Ok(None) };
+    conn.exec_drop(
+        "INSERT IGNORE INTO `weft`.`capture` (`instance`, `epoch`, `server_id`, `file`, `position`, `gtid`) \
+         VALUES (?, ?, @@GLOBAL.server_id, ?, ?, ?)",
+        (&instance, FIRST_EPOCH, file, position, gtid),
+    )
+    .await?;
+    let new = conn.affected_rows() == 1;
+    read(conn, &instance, new).await
+}
+
+async fn read(conn: &mut Conn, instance: &str, new: bool) -> Result<Option<Stored>, mysql_async::Error> {
+    let row: Option<(u32, u32, String, u64, String)> = conn
+        .exec_first(
+            "SELECT `epoch`, `server_id`, `file`, `position`, `gtid` FROM `weft`.`capture` WHERE `instance` = ?",
+            (instance,),
+        )
+        .await?;
+    Ok(row.map(|(epoch, server_id, file, position, gtid)| Stored {
+        epoch,
+        server_id,
+        file,
+        position,
+        gtid,
+        new,
+    }))
+}
+
+/// The SCN after which the channel begins: the one stored, or `now`, which is stored then.
+pub(super) async fn channel_start(lane: &Lane, channel: &str, now: Scn) -> Result<Scn, SourceError> {
+    let text = lane
+        .run("storing where the channel begins", |conn| begin_channel(conn, channel.to_owned(), now).boxed())
+        .await?;
+    text.parse().map_err(|error| {
+        SourceError::Refused(format!(
+            "weft.start at {} for channel {channel}: {error}; correct after_scn there",
+            lane.endpoint().address()
+        ))
+    })
+}
+
+async fn begin_channel(conn: &mut Conn, channel: String, now: Scn) -> Result<String, mysql_async::Error> {
+    let offered = now.to_string();
+    conn.exec_drop(
+        "INSERT IGNORE INTO `weft`.`start` (`channel`, `after_scn`) VALUES (?, ?)",
+        (&channel, &offered),
+    )
+    .await?;
+    let select = "SELECT `after_scn` FROM `weft`.`start` WHERE `channel` = ?";
+    let stored: Option<String> = conn.exec_first(select, (channel,)).await?;
+    Ok(stored.unwrap_or(offered))
+}

@@ -1,0 +1,12 @@
+//! The real ports to MariaDB: one account, one address, sessions whose settings are all explicit.
+
+pub mod connect;
+mod describe;
+mod event;
+mod heartbeat;
+pub mod identify;
+mod install;
+mod lane;
+pub mod schema;
+pub mod source;
+mod stream;
