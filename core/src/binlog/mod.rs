@@ -1,3 +1,25 @@
 //! The binlog stage: events as the server wrote them, decoded without copying, and the transactions they form.
+//!
+//! Bytes come from a server, a peer or a file, so every parser here refuses what it cannot read with
+//! a typed error: it neither panics nor allocates more than it was given bytes for.
 
+mod assembled;
+pub mod assembler;
+pub mod classify;
+mod cursor;
+pub mod decimal;
+pub mod event;
+pub mod format;
+pub mod group;
+pub mod image;
+mod metadata;
+mod open;
+pub mod query;
+pub mod rows;
+pub mod sql;
+pub mod table_map;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod value;
+
+pub use cursor::Malformed;
