@@ -1,0 +1,159 @@
+use super::*;
+use crate::mark::{Eviction, Named};
+use crate::scn::Scn;
+use crate::transaction::{RowStamp, Span};
+
+const HERE: InstanceId = InstanceId(1);
+const THERE: InstanceId = InstanceId(2);
+
+fn row(number: u32, kind: RowKind, key: u128, old_key: Option<u128>) -> RowStamp {
+    RowStamp {
+        row: number,
+        table: 0,
+        kind,
+        key: KeyHash(key),
+        old_key: old_key.map(KeyHash),
+        version: Version::new(Micros::ZERO, InstanceId(0)),
+        base: None,
+        old_base: None,
+        before: Span::NONE,
+        after: Span::NONE,
+    }
+}
+
+fn rows(rows: impl IntoIterator<Item = RowStamp>) -> Rows {
+    Rows { rows: rows.into_iter().collect(), ..Rows::default() }
+}
+
+fn here(time: u64) -> Version {
+    Version::new(Micros(time), HERE)
+}
+
+fn there(time: u64) -> Version {
+    Version::new(Micros(time), THERE)
+}
+
+fn mark(named: &[(Version, &[u128])], evictions: &[(u128, Version)]) -> Mark {
+    let keys = |keys: &[u128]| keys.iter().map(|key| KeyHash(*key)).collect();
+    Mark {
+        source: THERE,
+        watermark: Scn::ZERO,
+        watermark_time: Micros::ZERO,
+        runs: vec![],
+        named: named.iter().map(|(version, these)| Named { version: *version, keys: keys(these) }).collect(),
+        evictions: evictions
+            .iter()
+            .map(|(key, version)| Eviction { key: KeyHash(*key), version: *version, events: vec![] })
+            .collect(),
+    }
+}
+
+#[test]
+fn all_local_rows_get_one_time_above_everything_known_of_their_keys() {
+    let mut ledger = Ledger::default();
+    ledger.record(KeyHash(2), there(500));
+    let mut both = rows([row(1, RowKind::Insert, 1, None), row(2, RowKind::Update, 2, None)]);
+    let time = stamp(&mut both, &[], &mut ledger, HERE, Micros(100));
+    assert_eq!(time, StampTime { time: Micros(501), bumped: true, jump_us: 0 });
+    assert_eq!((both.rows[0].version, both.rows[0].base), (here(501), None));
+    assert_eq!((both.rows[1].version, both.rows[1].base), (here(501), Some(there(500))));
+    assert_eq!(ledger.newest(&KeyHash(1)), Some(here(501)));
+}
+
+#[test]
+fn the_second_change_of_a_key_in_a_transaction_has_the_first_as_its_base() {
+    let mut ledger = Ledger::default();
+    let mut twice = rows([row(1, RowKind::Insert, 1, None), row(2, RowKind::Update, 1, None)]);
+    let time = stamp(&mut twice, &[], &mut ledger, HERE, Micros(100));
+    assert!(!time.bumped);
+    assert_eq!((twice.rows[1].version, twice.rows[1].base), (here(100), Some(here(100))));
+}
+
+#[test]
+fn a_row_that_moves_leaves_a_tombstone_of_its_own_version() {
+    let mut ledger = Ledger::default();
+    ledger.record(KeyHash(1), there(700));
+    let mut moved = rows([row(1, RowKind::Update, 2, Some(1))]);
+    stamp(&mut moved, &[], &mut ledger, HERE, Micros(100));
+    let moved = moved.rows[0];
+    assert_eq!((moved.version, moved.base, moved.old_base), (here(701), None, Some(there(700))));
+    assert_eq!(ledger.newest(&KeyHash(1)), Some(here(701)));
+    assert_eq!(ledger.newest(&KeyHash(2)), Some(here(701)));
+}
+
+#[test]
+fn rows_that_the_mark_names_keep_their_versions_and_the_others_are_local() {
+    let mut ledger = Ledger::default();
+    ledger.record(KeyHash(1), here(50));
+    let mut mixed = rows([row(1, RowKind::Update, 1, None), row(2, RowKind::Insert, 9, None)]);
+    let marks = [mark(&[(there(90), &[1]), (there(80), &[3])], &[])];
+    let time = stamp(&mut mixed, &marks, &mut ledger, HERE, Micros(60));
+    assert_eq!(time.time, Micros(60));
+    assert_eq!((mixed.rows[0].version, mixed.rows[0].base), (there(90), Some(here(50))));
+    assert_eq!(mixed.rows[1].version, here(60));
+    // Key 3 left no row event: its change made no difference, its version counts all the same.
+    assert_eq!(ledger.newest(&KeyHash(3)), Some(there(80)));
+}
+
+#[test]
+fn a_native_delete_of_an_evicted_row_becomes_an_eviction() {
+    let mut ledger = Ledger::default();
+    let mut deletes = rows([row(1, RowKind::Delete, 1, None), row(2, RowKind::Delete, 2, None)]);
+    let marks = [mark(&[(there(90), &[2])], &[(1, here(40).evicted()), (2, there(80).evicted())])];
+    stamp(&mut deletes, &marks, &mut ledger, HERE, Micros(60));
+    assert_eq!((deletes.rows[0].kind, deletes.rows[0].version), (RowKind::Evict, here(40).evicted()));
+    // Key 2 was deleted by a change newer than its eviction.
+    assert_eq!((deletes.rows[1].kind, deletes.rows[1].version), (RowKind::Delete, there(90)));
+    assert_eq!(ledger.newest(&KeyHash(1)), Some(here(40).evicted()));
+}
+
+#[test]
+fn a_commit_time_far_ahead_of_the_heartbeat_is_cut_and_reported() {
+    let mut ledger = Ledger::default();
+    ledger.note_heartbeat(Micros(1000));
+    let mut one = rows([row(1, RowKind::Insert, 1, None)]);
+    let commit = Micros(1000 + JUMP_MAX_US + 7);
+    let time = stamp(&mut one, &[], &mut ledger, HERE, commit);
+    assert_eq!(time, StampTime { time: Micros(1000 + JUMP_MAX_US), bumped: true, jump_us: 7 });
+    let next = stamp(&mut one, &[], &mut ledger, HERE, commit);
+    assert_eq!(next.time, Micros(1001 + JUMP_MAX_US));
+}
+
+#[test]
+fn a_change_of_a_key_that_expired_is_not_stamped_below_the_horizon() {
+    let mut ledger = Ledger::default();
+    ledger.record(KeyHash(1), there(900));
+    ledger.expire(Micros(1000));
+    let mut one = rows([row(1, RowKind::Update, 1, None)]);
+    assert_eq!(stamp(&mut one, &[], &mut ledger, HERE, Micros(500)).time, Micros(1000));
+}
+
+#[test]
+fn a_transaction_in_chunks_is_stamped_as_in_one_piece() {
+    let make = || {
+        [row(1, RowKind::Insert, 1, None), row(2, RowKind::Update, 2, None), row(3, RowKind::Update, 1, None)]
+    };
+    let known = |ledger: &mut Ledger| ledger.record(KeyHash(2), there(500));
+    let (mut whole_ledger, mut chunk_ledger) = (Ledger::default(), Ledger::default());
+    known(&mut whole_ledger);
+    known(&mut chunk_ledger);
+    let mut whole = rows(make());
+    stamp(&mut whole, &[], &mut whole_ledger, HERE, Micros(100));
+    let mut chunks: Vec<Rows> = make().into_iter().map(|one| rows([one])).collect();
+    let naming = Naming::default();
+    let greatest = chunks.iter().filter_map(|chunk| max_known(chunk, &naming, &chunk_ledger)).max();
+    let time = stamp_time(Micros(100), greatest, &chunk_ledger);
+    chunks
+        .iter_mut()
+        .for_each(|chunk| stamp_rows(chunk, &naming, &mut chunk_ledger, Version::new(time.time, HERE)));
+    assert!(chunks.iter().flat_map(|chunk| &chunk.rows).eq(&whole.rows));
+}
+
+#[test]
+fn rows_without_a_primary_key_do_not_touch_the_ledger() {
+    let mut ledger = Ledger::default();
+    let mut keyless = rows([row(1, RowKind::Insert, 0, None), row(2, RowKind::Insert, 0, None)]);
+    assert_eq!(stamp(&mut keyless, &[], &mut ledger, HERE, Micros(5)).time, Micros(5));
+    assert_eq!((keyless.rows[1].version, keyless.rows[1].base), (here(5), None));
+    assert!(ledger.is_empty());
+}

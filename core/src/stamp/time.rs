@@ -1,0 +1,40 @@
+//! The one time of a transaction's local rows.
+
+use super::{Naming, real_keys};
+use crate::ledger::{Ledger, LedgerView};
+use crate::time::Micros;
+use crate::transaction::Rows;
+
+/// How far a commit time may lie ahead of the last heartbeat of the same binlog before it is taken
+/// for wrong (a user's `SET timestamp`, a clock set forward): ten minutes, in microseconds.
+pub const JUMP_MAX_US: u64 = 600_000_000;
+
+/// The time of a transaction's local rows, and how it came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StampTime {
+    pub time: Micros,
+    /// It is not the commit time: whoever reads this transaction from the binlog again without the
+    /// ledger of that place must be given it.
+    pub bumped: bool,
+    /// By how many microseconds the commit time was ahead of what is allowed; 0: it was not.
+    pub jump_us: u64,
+}
+
+/// The greatest time of the versions that the ledger knows of the local rows' keys. For a large
+/// transaction: ask for each chunk, before any of them is stamped, and take the greatest.
+pub fn max_known(rows: &Rows, naming: &Naming, ledger: &impl LedgerView) -> Option<Micros> {
+    let local = rows.rows.iter().filter(|row| row.keys().all(|key| naming.version_of(key).is_none()));
+    local.flat_map(real_keys).filter_map(|key| ledger.newest(&key)).map(|version| version.time).max()
+}
+
+/// The time for the local rows of a transaction: its commit time, but
+/// - at most [`JUMP_MAX_US`] after the last heartbeat, so that one wrong clock does not carry the
+///   versions of a site away;
+/// - not below the horizon, as an entry that was let go there may have been as new as that;
+/// - above `max_known`, always, so that the versions of a key only rise.
+pub fn stamp_time(commit_time: Micros, max_known: Option<Micros>, ledger: &Ledger) -> StampTime {
+    let latest = ledger.heartbeat().map_or(commit_time, |heartbeat| heartbeat.plus(JUMP_MAX_US));
+    let above = max_known.map_or(Micros::ZERO, |known| known.plus(1));
+    let time = commit_time.min(latest).max(ledger.horizon()).max(above);
+    StampTime { time, bumped: time != commit_time, jump_us: commit_time.since(latest) }
+}
