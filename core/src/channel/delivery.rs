@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::catalog::TableVersion;
 use crate::scn::Scn;
-use crate::transaction::{RowStamp, Rows, Transaction};
+use crate::transaction::{Part, RowStamp, Rows, Transaction};
 
 /// A pulled frame with all that is needed to read its rows.
 #[derive(Debug, Clone)]
@@ -38,9 +38,17 @@ pub struct Unit {
     pub rows: std::ops::Range<u32>,
     /// Of the whole transaction (`row` 0), or of the one row.
     pub scn: Scn,
+    /// Place in the order in which the channel pulled its units: dense, so that two units are
+    /// neighbours exactly if their sequences are. The parts of a large transaction share one.
+    pub sequence: u64,
 }
 
 impl Unit {
+    /// Which part of a large transaction this is; None: a whole transaction or a row of one.
+    pub fn part(&self) -> Option<Part> {
+        self.delivery.transaction.rows().and_then(|rows| rows.part)
+    }
+
     /// The stamps of the unit's rows, with their indexes in [`Rows::rows`].
     pub fn stamps(&self) -> impl Iterator<Item = (u32, &RowStamp)> {
         let rows: Option<&Rows> = self.delivery.transaction.rows();

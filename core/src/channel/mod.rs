@@ -2,3 +2,8 @@
 //! spread over shards, and tracked until the watermark passes it.
 
 pub mod delivery;
+pub mod keys;
+pub mod runs;
+pub mod schedule;
+pub mod track;
+pub mod window;

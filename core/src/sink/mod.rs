@@ -3,6 +3,7 @@
 //! [`apply`] is the engine: it takes what the target answered and says the next step; the actors
 //! carry the steps out on a real session, the simulation on a model one.
 
+pub mod apply;
 mod charset;
 pub mod literal;
 pub mod replay;

@@ -35,6 +35,9 @@ pub enum Step {
     /// Insert into `weft.conflict`.
     RecordConflicts(Vec<ConflictRecord>),
     Commit,
+    /// The part is written, not committed; go on with the next part of the large transaction.
+    /// Answered by `Apply::part`, not by an outcome.
+    NeedPart,
     /// Roll back; answered by `Ok` even if there was nothing to roll back.
     RollBack,
     /// The batch is applied.
@@ -93,9 +96,23 @@ pub struct RowWrite {
 /// `before`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteOp {
-    Insert { after: Span },
-    Update { before: Span, after: Span },
-    Delete { before: Span },
+    Insert {
+        after: Span,
+    },
+    Update {
+        before: Span,
+        after: Span,
+    },
+    Delete {
+        before: Span,
+    },
+    /// Deletes whatever other row holds the value that `image` has in the unique key at this index
+    /// of the table version's `unique_keys`. The row was locked by the same image and key, as
+    /// [`LockBy::UniqueKey`].
+    DeleteHolder {
+        image: Span,
+        unique: u16,
+    },
 }
 
 /// One conflict, for `weft.conflict`.
