@@ -3,5 +3,7 @@
 mod converge;
 mod paths;
 mod schedule;
+mod script;
 mod server;
+mod source;
 mod support;

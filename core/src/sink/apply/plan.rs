@@ -193,31 +193,53 @@ pub(super) fn plan<L: LedgerView + ?Sized>(
     Ok(planner.plan)
 }
 
+/// The changes of one key, folded.
+struct Folded {
+    /// The row was there at the source before the first of them.
+    expected: bool,
+    /// Index of the last of them.
+    last: usize,
+    /// Index of the last one that leaves a row.
+    last_present: Option<usize>,
+}
+
 /// Writes the last state of each key only, like next to like, so that many rows go in one statement.
 fn write_folded<L: LedgerView + ?Sized>(planner: &mut Planner<'_, L>, folded: &[&Change]) {
-    let mut last: KeyMap<usize> = KeyMap::default();
-    // What the source had before the first change is what is there now, unless we know better.
-    let mut expected: KeyMap<bool> = KeyMap::default();
+    let mut keys: KeyMap<Folded> = KeyMap::default();
     for (index, change) in folded.iter().enumerate() {
-        expected.entry(change.key).or_insert(change.expected);
-        last.insert(change.key, index);
+        let new = Folded { expected: change.expected, last: index, last_present: None };
+        let key = keys.entry(change.key).or_insert(new);
+        key.last = index;
+        if change.present {
+            key.last_present = Some(index);
+        }
     }
     let mut order: Vec<(u32, u8, usize)> = folded
         .iter()
         .enumerate()
-        .filter(|(index, change)| last[&change.key] == *index)
+        .filter(|(index, change)| keys[&change.key].last == *index)
         .map(|(index, change)| {
-            let there = *planner.there.get(&change.key).unwrap_or(&expected[&change.key]);
+            let there = *planner.there.get(&change.key).unwrap_or(&keys[&change.key].expected);
             let rank = match (there, change.present) {
-                (_, false) => 0,
+                (true, false) => 0,
                 (true, true) => 1,
                 (false, true) => 2,
+                (false, false) => 3,
             };
             (change.table_number, rank, index)
         })
         .collect();
     order.sort_unstable();
     for (_, _, index) in order {
-        planner.write(folded[index], expected[&folded[index].key]);
+        let change = folded[index];
+        let Folded { expected, last_present, .. } = keys[&change.key];
+        // A row that came and went, and nobody looked whether one is there: only trying tells. If
+        // there is one, it has to go as well.
+        if !change.present && !expected && !planner.there.contains_key(&change.key) {
+            last_present.into_iter().for_each(|present| planner.write(folded[present], expected));
+            planner.write(change, true);
+        } else {
+            planner.write(change, expected);
+        }
     }
 }
