@@ -13,7 +13,7 @@ pub(crate) const EVERY_TYPE: &str = "
     v VARCHAR(20), vl VARCHAR(2000) COLLATE utf8mb4_unicode_ci, vu VARCHAR(20) CHARACTER SET ucs2, vb VARBINARY(300),
     tt TINYTEXT, tx TEXT CHARACTER SET sjis, tm MEDIUMTEXT, tl LONGTEXT COLLATE utf8mb4_nopad_bin,
     o1 TINYBLOB, o2 BLOB, o3 MEDIUMBLOB, o4 LONGBLOB,
-    e ENUM('', 'a', 'ä', 'it''s', '3'), e2 ENUM('x','y') CHARACTER SET latin1, s SET('r', 'g', 'bl', 'ö'),
+    e ENUM('', 'a', 'ä', 'it''s', '3'), e2 ENUM('x','ÿ') CHARACTER SET latin1, s SET('r', 'g', 'bl', 'ö'),
     j JSON, g GEOMETRY, p POINT, uu UUID, i6 INET6, i4 INET4,
     vc VARCHAR(500) COMPRESSED, bc BLOB COMPRESSED, ge INT AS (id + 1) PERSISTENT";
 
@@ -28,7 +28,7 @@ pub(crate) const ROWS: [&str; 5] = [
      'ab  ', REPEAT('é', 255), 'ä', X'01000000', CONCAT(X'00', REPEAT('z', 200), X'0000'),
      'it''s \\\\ \\n', REPEAT('ü', 1500), 'ąб', X'00FF00', 'tiny', 'テスト', REPEAT('m', 70000), 'trail ',
      X'00', REPEAT(X'FF00', 1000), REPEAT('b', 70000), X'',
-     'ä', 'y', 'r,bl,ö', '{\"a\": [1, null]}', ST_GeomFromText('LINESTRING(0 0,1 1)', 4326), POINT(1.5, -2), '550e8400-e29b-11d4-a716-446655440000', '2001:db8::', '255.0.0.0',
+     'ä', 'ÿ', 'r,bl,ö', '{\"a\": [1, null]}', ST_GeomFromText('LINESTRING(0 0,1 1)', 4326), POINT(1.5, -2), '550e8400-e29b-11d4-a716-446655440000', '2001:db8::', '255.0.0.0',
      REPEAT('q', 400), REPEAT('w', 5000)",
     "2, 127, 32767, 8388607, 2147483647, 9223372036854775807, 0, 0, 0, 0, 0,
      3.40282e38, -2.2250738585072014e-308, 0.000000000000000000000000000001, -9999999999, 0.00001, 0,

@@ -3,7 +3,6 @@
 //! [`apply`] is the engine: it takes what the target answered and says the next step; the actors
 //! carry the steps out on a real session, the simulation on a model one.
 
-mod charset;
 pub mod literal;
 pub mod replay;
 pub mod step;
