@@ -141,7 +141,7 @@ impl ReplicatorState {
     fn ended(&mut self, myself: &ActorRef<ReplicatorMessage>, error: &CaptureError, got_on: bool) {
         self.retry = if got_on { RETRY_FIRST } else { (self.retry * 2).min(RETRY_MAX) };
         tracing::warn!(instance = self.args.instance, %error, "capture ended; it is tried again");
-        metrics::BINLOG_RECONNECTS.counter(&[("instance", &self.args.instance)]).increment(1);
+        metrics::BINLOG_RECONNECTS.counter(&[("database", &self.args.instance)]).increment(1);
         self.args.board.update(|status| {
             status.running = false;
             status.reason = Some(error.to_string());
