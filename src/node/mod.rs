@@ -86,8 +86,7 @@ pub async fn run(deployment: Deployment, node_id: &str) -> Result<(), NodeError>
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
     let watermarks = store::Watermarks::open(&data)?;
     let captured = instance::open_all(&deployment, &node, &data, &clock)?;
-    let directions =
-        Arc::new(direction::plan_all(&deployment, &node, &captured, &watermarks, &clock)?);
+    let directions = Arc::new(direction::plan_all(&deployment, &node, &captured, &watermarks, &clock)?);
     let state = Arc::new(NodeState::new(deployment.clone(), node.clone(), &captured, &directions));
 
     let own = Own::new(&deployment.cluster, &node.id);

@@ -33,7 +33,8 @@ impl InstanceStore {
     /// They cannot be read or written.
     pub fn open(data: Arc<DataDir>, instance: &str) -> Result<InstanceStore, NodeError> {
         let path = data.stamps(instance);
-        let stamps = StampLog::open(&path).map_err(|error| NodeError::NotReady(format!("{}: {error}", path.display())))?;
+        let stamps = StampLog::open(&path)
+            .map_err(|error| NodeError::NotReady(format!("{}: {error}", path.display())))?;
         Ok(InstanceStore { ledger: data.ledger(instance), data, stamps: Mutex::new(stamps) })
     }
 }
@@ -72,7 +73,8 @@ impl CaptureStore for InstanceStore {
 
     fn stamps_after(&self, after: Scn) -> Result<Vec<(Scn, Micros)>, StoreError> {
         let newest = Scn { epoch: u32::MAX, log_index: u32::MAX, log_pos: u64::MAX, row: u32::MAX };
-        let found = self.stamps().range(after, newest).map_err(|error| store_error(self.data.path(), error))?;
+        let found =
+            self.stamps().range(after, newest).map_err(|error| store_error(self.data.path(), error))?;
         Ok(found.into_iter().map(|stamp| (stamp.scn, stamp.time)).collect())
     }
 }

@@ -233,7 +233,9 @@ impl ShardState {
                 self.back_off(myself);
                 self.work = Work::BackingOff { session, units };
             }
-            BatchEnd::Stop(stop) if stop.kind == StopKind::DoesNotFit && stop.scn.is_none() && units.len() > 1 => {
+            BatchEnd::Stop(stop)
+                if stop.kind == StopKind::DoesNotFit && stop.scn.is_none() && units.len() > 1 =>
+            {
                 self.one_by_one = units.len();
                 self.queue.put_back(units);
                 self.work = Work::Idle(session);
