@@ -18,11 +18,14 @@ use mysql_async::binlog::events::Event;
 
 /// Length of an event's header in bytes.
 pub(super) const HEADER_BYTES: usize = 19;
+const CHECKSUM_BYTES: usize = 4;
+/// Type of a rotate event.
+const ROTATE: u8 = 4;
 /// Type of a format description event.
 const FORMAT_DESCRIPTION: u8 = 15;
 /// What a dump says of a file before any of the file's events: rotation, format description, binlog
 /// checkpoint, GTID list.
-const HEAD: [u8; 4] = [4, FORMAT_DESCRIPTION, 161, 163];
+const HEAD: [u8; 4] = [ROTATE, FORMAT_DESCRIPTION, 161, 163];
 /// Header flag: the file was not closed yet when the event was read.
 const IN_USE: u16 = 0x0001;
 const CHECKSUM_OFF: u8 = 0;
@@ -85,6 +88,9 @@ impl<'a> Parts<'a> {
 
     /// The event in canonical form, its checksum verified where it has one.
     pub(super) fn canonical(&self) -> Result<Vec<u8>, EventError> {
+        if let Some(opening) = self.opening_rotation() {
+            return opening.canonical();
+        }
         let is_format = self.kind == FORMAT_DESCRIPTION;
         let names_algorithm = is_format && self.algorithm.is_some();
         let whole = HEADER_BYTES
@@ -106,6 +112,20 @@ impl<'a> Parts<'a> {
             bytes.push(CHECKSUM_OFF);
         }
         Ok(bytes)
+    }
+
+    /// A dump opens with a made-up rotation, before any format description event has said that there
+    /// are checksums: the driver leaves that event's checksum in its body. Taken apart as it should be;
+    /// None if this is no such event.
+    fn opening_rotation(&self) -> Option<Parts<'a>> {
+        let unsummed = matches!(self.algorithm, None | Some(CHECKSUM_OFF));
+        if self.kind != ROTATE || !unsummed {
+            return None;
+        }
+        let (body, checksum) = self.body.split_last_chunk::<CHECKSUM_BYTES>()?;
+        let parts =
+            Parts { body, algorithm: Some(CHECKSUM_CRC32), checksum: Some(*checksum), ..*self };
+        parts.verify(false).is_ok().then_some(parts)
     }
 
     fn verify(&self, names_algorithm: bool) -> Result<(), EventError> {
