@@ -215,7 +215,7 @@ impl ChannelState {
 
     fn drive(&mut self, myself: &ActorRef<ChannelMessage>) {
         let Life::Running(run) = &mut self.life else { return };
-        run.drive();
+        run.drive(self.args.clock.now());
         let passed = self.stopped_at.as_ref().and_then(|stop| stop.scn);
         if passed.is_some_and(|scn| run.watermark() >= scn.transaction()) {
             self.stopped_at = None;
@@ -341,7 +341,7 @@ impl ChannelState {
     fn tick(&mut self) {
         let now = self.args.clock.now();
         if let Life::Running(run) = &mut self.life {
-            let (lag_us, lag_bytes) = (run.sample_lag(now), run.lag_bytes());
+            let (lag_us, lag_bytes) = (run.lag_us(now), run.lag_bytes());
             let (watermark, stored) = (run.watermark(), run.stored_watermark());
             self.args.board.update(|status| {
                 (status.lag_us, status.lag_bytes) = (lag_us, lag_bytes);

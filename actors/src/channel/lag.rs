@@ -41,17 +41,16 @@ impl Lag {
         self.pending.push_back((scn, written));
     }
 
-    /// The watermark moved. Gives the lag in microseconds that its newest heartbeat shows.
-    pub fn passed(&mut self, watermark: Scn, now: Micros) -> Option<u64> {
+    /// The watermark moved: measures by the newest heartbeat at or below it.
+    pub fn passed(&mut self, watermark: Scn, now: Micros) {
         let mut passed = None;
         while self.pending.front().is_some_and(|(scn, _)| *scn <= watermark) {
             passed = self.pending.pop_front();
         }
-        let (_, written) = passed?;
+        let Some((_, written)) = passed else { return };
         self.newest = Some(written);
         self.sampled_at = now;
         self.sample_us = now.since(written);
-        Some(self.sample_us)
     }
 
     /// The lag now, in microseconds.
@@ -77,10 +76,10 @@ mod tests {
         let second = |n: u64| Micros::from_secs(n);
         let mut lag = Lag::new(second(100));
         lag.heartbeat(scn(1), second(101));
-        assert_eq!(lag.passed(scn(1), second(101).plus(4_000)), Some(4_000));
+        lag.passed(scn(1), second(101).plus(4_000));
         assert_eq!(lag.now(second(102)), 4_000, "between heartbeats the newest measure stands");
         lag.heartbeat(scn(2), second(102));
-        assert_eq!(lag.passed(scn(1), second(103)), None);
+        lag.passed(scn(1), second(103));
         assert_eq!(lag.now(second(110)), 9_000_000, "counted from the newest heartbeat that is applied");
     }
 

@@ -137,7 +137,7 @@ impl Run {
     }
 
     /// Hands out what may be applied now, and gives credit back.
-    pub fn drive(&mut self) {
+    pub fn drive(&mut self, now: Micros) {
         if !self.holding {
             for assignment in self.scheduler.poll() {
                 let shard = &self.shards[usize::from(assignment.shard.0)];
@@ -151,6 +151,7 @@ impl Run {
             self.control.credit(freed);
         }
         let watermark = self.scheduler.watermark();
+        self.lag.passed(watermark.scn, now);
         self.watermark.send_if_modified(|current| {
             let moved = current.0 != watermark.scn;
             *current = (watermark.scn, watermark.time);
@@ -183,10 +184,9 @@ impl Run {
         }
     }
 
-    /// Notes the lag of heartbeats that the watermark has passed.
-    pub fn sample_lag(&mut self, now: Micros) -> u64 {
-        let sample_us = self.lag.passed(self.scheduler.watermark().scn, now);
-        sample_us.unwrap_or_else(|| self.lag.now(now))
+    /// Microseconds that the direction is behind.
+    pub fn lag_us(&self, now: Micros) -> u64 {
+        self.lag.now(now)
     }
 
     pub fn trouble(&self) -> Option<&Trouble> {
