@@ -123,6 +123,12 @@ pub trait EventBuffer: Send + Sync {
     /// # Errors
     /// An SCN that does not rise is refused; so is a frame that cannot be stored (disk full).
     fn append(&self, transaction: &Transaction) -> Result<(), BufferError>;
+    /// States where the history begins, while nothing was ever appended: readers may then start at
+    /// `at` and not only after the first frame. Later it changes nothing.
+    fn begin(&self, at: Scn) -> Result<(), BufferError> {
+        let _ = at;
+        Ok(())
+    }
     /// Adds a catalog entry; its id is the next free one.
     fn add_catalog(&self, entry: CatalogEntry) -> Result<(), BufferError>;
     /// All catalog entries, in the order of their ids.
@@ -218,6 +224,11 @@ pub trait PeerStream: Send {
     /// The next message. Cancel-safe.
     fn receive(&mut self) -> BoxFuture<'_, Result<FromServer, PeerError>>;
     fn send(&mut self, message: FromClient) -> BoxFuture<'_, Result<(), PeerError>>;
+    /// Bytes received so far, those of a message still under way included: a peer that sends one
+    /// long message over a slow line is not silent. 0 where nobody counts.
+    fn bytes_received(&self) -> u64 {
+        0
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! The harness: real database servers as plain processes, and waiting without luck.
 
+pub mod events;
 pub mod ports;
 pub mod servers;
 pub mod wait;

@@ -3,6 +3,7 @@
 //! Each server has its own data directory, a copy of a template that is initialised once, and dies
 //! with the test process, however that ends.
 
+mod directory;
 mod options;
 mod process;
 mod template;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
 use tempfile::TempDir;
+use weft::mysql::connect::Endpoint;
 
 use crate::ports::Port;
 use process::Process;
@@ -38,8 +40,7 @@ impl Server {
     /// Starts a server on a fresh data directory and waits until it answers.
     pub async fn start(options: ServerOptions) -> Server {
         let directory = tokio::task::spawn_blocking(|| {
-            let directory =
-                tempfile::Builder::new().prefix("weft-mariadb-").tempdir().expect("a temporary directory");
+            let directory = directory::fresh();
             template::copy_to(&directory.path().join("data"));
             directory
         })
@@ -58,6 +59,11 @@ impl Server {
     /// Address as the configuration file takes it; root has no password.
     pub fn url(&self) -> String {
         format!("mysql://root@127.0.0.1:{}", self.port())
+    }
+
+    /// The same address and account for Weft's own code.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint { host: "127.0.0.1".into(), port: self.port(), user: "root".into(), password: String::new() }
     }
 
     pub fn server_id(&self) -> u32 {

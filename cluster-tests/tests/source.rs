@@ -1,85 +1,16 @@
-//! A real MariaDB server as a source instance.
+//! A real MariaDB server as a source instance: everything but its dump.
 
-use std::time::Duration;
-
+use cluster_tests::events::*;
 use cluster_tests::servers::{Server, ServerOptions};
-use cluster_tests::wait::wait_until;
-use weft::mysql::connect::Endpoint;
+use weft::mysql::connect::{Endpoint, Role, connect};
 use weft::mysql::source::MariaDbSource;
-use weft_actors::ports::{EventStream, Source, SourceError, StreamFrom};
+use weft_actors::ports::{Source, SourceError, StreamFrom};
 use weft_core::scn::Scn;
 use weft_core::tables::TableName;
 use weft_core::time::Micros;
 
-const DEADLINE: Duration = Duration::from_secs(30);
-
-const ROTATE: u8 = 4;
-const FORMAT_DESCRIPTION: u8 = 15;
-const XID: u8 = 16;
-const TABLE_MAP: u8 = 19;
-const WRITE_ROWS_V1: u8 = 23;
-const HEARTBEAT: u8 = 27;
-const GTID: u8 = 162;
-
-fn endpoint(server: &Server) -> Endpoint {
-    Endpoint { host: "127.0.0.1".into(), port: server.port(), user: "root".into(), password: String::new() }
-}
-
 fn source(server: &Server) -> MariaDbSource {
-    MariaDbSource::new(endpoint(server), "sh.main", "sh-1")
-}
-
-fn kind(event: &[u8]) -> u8 {
-    event[4]
-}
-
-/// Checks the canonical form and gives the event back.
-fn canonical(event: Vec<u8>) -> Vec<u8> {
-    let stated = u32::from_le_bytes(event[9..13].try_into().expect("four bytes"));
-    assert_eq!(stated as usize, event.len(), "event of type {}", kind(&event));
-    event
-}
-
-/// Reads until `last` says so; returns all events read, the last one included.
-async fn read_until(stream: &mut Box<dyn EventStream>, last: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
-    let mut seen: Vec<Vec<u8>> = Vec::new();
-    let reading = async {
-        loop {
-            let batch = stream.next().await.expect("the dump goes on");
-            assert!(!batch.is_empty(), "a batch has at least one event");
-            for event in batch {
-                let event = canonical(event);
-                let done = last(&event);
-                seen.push(event);
-                if done {
-                    return;
-                }
-            }
-        }
-    };
-    let in_time = tokio::time::timeout(DEADLINE, reading).await;
-    assert!(in_time.is_ok(), "seen until the deadline: {:?}", kinds(&seen));
-    seen
-}
-
-fn kinds(events: &[Vec<u8>]) -> Vec<u8> {
-    events.iter().map(|event| kind(event)).collect()
-}
-
-fn contains(event: &[u8], text: &str) -> bool {
-    event.windows(text.len()).any(|window| window == text.as_bytes())
-}
-
-/// The next failure of the dump, whatever comes before it.
-async fn failure(stream: &mut Box<dyn EventStream>) -> SourceError {
-    let reading = async {
-        loop {
-            if let Err(error) = stream.next().await {
-                return error;
-            }
-        }
-    };
-    tokio::time::timeout(DEADLINE, reading).await.expect("the dump fails before the deadline")
+    MariaDbSource::new(server.endpoint(), "sh.main", "sh-1")
 }
 
 async fn shop() -> Server {
@@ -91,190 +22,6 @@ async fn shop() -> Server {
 async fn here(server: &Server) -> StreamFrom {
     let (file, position) = server.binlog_position().await;
     StreamFrom::Position { file, position }
-}
-
-#[tokio::test]
-async fn a_dump_by_position_gives_whole_transactions_in_canonical_form() {
-    let server = shop().await;
-    let from = here(&server).await;
-    server.execute("INSERT INTO shop.t VALUES (1, 'first row')").await;
-    let mut stream = source(&server).stream(from).await.expect("the position is there");
-    let events = read_until(&mut stream, |event| kind(event) == XID).await;
-
-    assert_eq!(kinds(&events[..2]), [ROTATE, FORMAT_DESCRIPTION]);
-    assert_eq!(kinds(&events[events.len() - 4..]), [GTID, TABLE_MAP, WRITE_ROWS_V1, XID]);
-    let format = &events[1];
-    assert_eq!(format.last(), Some(&0), "no checksum algorithm");
-    assert_eq!(format[17] & 1, 0, "not in use");
-    let rows = &events[events.len() - 2];
-    assert!(rows.ends_with(b"first row"), "the checksum is cut off");
-}
-
-#[tokio::test]
-async fn a_dump_by_gtid_begins_after_it() {
-    let server = shop().await;
-    server.execute("INSERT INTO shop.t VALUES (1, 'before')").await;
-    let source = source(&server);
-    let gtid = source.identify().await.expect("the server answers").gtid;
-    server.execute("INSERT INTO shop.t VALUES (2, 'after')").await;
-    let mut stream = source.stream(StreamFrom::Gtid(gtid)).await.expect("the GTID is there");
-    let events = read_until(&mut stream, |event| kind(event) == XID).await;
-    assert!(events.iter().any(|event| contains(event, "after")));
-    assert!(!events.iter().any(|event| contains(event, "before")));
-}
-
-#[tokio::test]
-async fn the_dump_follows_a_rotation_of_the_file() {
-    let server = shop().await;
-    let mut stream = source(&server).stream(here(&server).await).await.expect("the position is there");
-    server.execute("FLUSH BINARY LOGS; INSERT INTO shop.t VALUES (1, 'next file')").await;
-    let events = read_until(&mut stream, |event| kind(event) == XID).await;
-    let next = server.binlog_files().await.pop().expect("there is a file");
-    assert!(events.iter().any(|event| kind(event) == ROTATE && contains(event, &next)));
-    assert!(events.iter().filter(|event| kind(event) == FORMAT_DESCRIPTION).count() >= 2);
-}
-
-#[tokio::test]
-async fn checksums_may_be_switched_off_and_on_while_the_dump_runs() {
-    let server = shop().await;
-    let mut stream = source(&server).stream(here(&server).await).await.expect("the position is there");
-    for (id, checksum) in [(1, "NONE"), (2, "CRC32"), (3, "NONE")] {
-        server
-            .execute(&format!(
-                "SET GLOBAL binlog_checksum = {checksum}; INSERT INTO shop.t VALUES ({id}, 'row {id}')"
-            ))
-            .await;
-        let events = read_until(&mut stream, |event| kind(event) == XID).await;
-        let rows = events.iter().find(|event| kind(event) == WRITE_ROWS_V1).expect("the row is there");
-        assert!(rows.ends_with(format!("row {id}").as_bytes()), "with {checksum}");
-    }
-    // A dump that begins in a file without checksums.
-    let from = here(&server).await;
-    let mut stream = source(&server).stream(from).await.expect("the position is there");
-    server.execute("INSERT INTO shop.t VALUES (4, 'row 4')").await;
-    let events = read_until(&mut stream, |event| kind(event) == XID).await;
-    assert!(events.iter().any(|event| event.ends_with(b"row 4")));
-}
-
-#[tokio::test]
-async fn a_large_event_comes_whole_past_the_packet_limit() {
-    let server = shop().await;
-    server.execute("CREATE TABLE shop.big (id INT PRIMARY KEY, a LONGBLOB)").await;
-    let mut stream = source(&server).stream(here(&server).await).await.expect("the position is there");
-    const BYTES: usize = 40 << 20;
-    server.execute("SET GLOBAL max_allowed_packet = 64 << 20").await;
-    server.execute(&format!("INSERT INTO shop.big VALUES (1, REPEAT('x', {BYTES}))")).await;
-    server.execute("SET GLOBAL max_allowed_packet = 1 << 20").await;
-    let events = read_until(&mut stream, |event| kind(event) == XID).await;
-    let rows = events.iter().find(|event| kind(event) == WRITE_ROWS_V1).expect("the row is there");
-    assert!(rows.len() > BYTES);
-}
-
-#[tokio::test]
-async fn heartbeats_come_while_nothing_is_written() {
-    let server = shop().await;
-    let mut stream = source(&server).stream(here(&server).await).await.expect("the position is there");
-    let events = read_until(&mut stream, |event| kind(event) == HEARTBEAT).await;
-    let (file, position) = server.binlog_position().await;
-    let beat = events.last().expect("the heartbeat itself");
-    assert_eq!(u32::from_le_bytes(beat[13..17].try_into().expect("four bytes")), position as u32);
-    assert_eq!(&beat[19..], file.as_bytes());
-}
-
-#[tokio::test]
-async fn a_purged_position_and_a_purged_gtid_are_told_at_once() {
-    let server = shop().await;
-    let source = source(&server);
-    let position = here(&server).await;
-    let gtid = source.identify().await.expect("the server answers").gtid;
-    server.execute("INSERT INTO shop.t VALUES (1, 'lost'); FLUSH BINARY LOGS").await;
-    let newest = server.binlog_files().await.pop().expect("there is a file");
-    wait_until(DEADLINE, "the purge", async || {
-        server.execute(&format!("PURGE BINARY LOGS TO '{newest}'")).await;
-        let files = server.binlog_files().await;
-        if files == [newest.clone()] { Ok(()) } else { Err(format!("{files:?}")) }
-    })
-    .await;
-    for from in [position, StreamFrom::Gtid(gtid)] {
-        let error = source.stream(from.clone()).await.err().expect("it is purged");
-        assert!(matches!(error, SourceError::Purged(_)), "{from:?}: {error:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_position_past_the_end_is_refused_and_not_taken_for_purged() {
-    let server = shop().await;
-    let (file, position) = server.binlog_position().await;
-    let from = StreamFrom::Position { file, position: position + 1_000_000 };
-    let error = match source(&server).stream(from).await {
-        Err(error) => error,
-        Ok(mut stream) => failure(&mut stream).await,
-    };
-    assert!(matches!(error, SourceError::Refused(_)), "{error:?}");
-    let unknown = StreamFrom::Gtid("1-1-999".parse().expect("a GTID"));
-    let error = match source(&server).stream(unknown).await {
-        Err(error) => error,
-        Ok(mut stream) => failure(&mut stream).await,
-    };
-    assert!(matches!(error, SourceError::Refused(_)), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_killed_server_is_unreachable_and_the_same_source_reads_on_after_its_restart() {
-    let mut server = shop().await;
-    let source = source(&server);
-    source.install().await.expect("root may create");
-    let from = here(&server).await;
-    let mut stream = source.stream(from.clone()).await.expect("the position is there");
-    server.kill9();
-    let error = failure(&mut stream).await;
-    assert!(matches!(error, SourceError::Unreachable(_)), "{error:?}");
-    assert_eq!(stream.next().await, Err(error), "a dump that failed stays so");
-    assert!(matches!(source.identify().await, Err(SourceError::Unreachable(_))));
-    assert!(matches!(source.heartbeat(Micros(1)).await, Err(SourceError::Unreachable(_))));
-
-    server.restart().await;
-    source.heartbeat(Micros(2)).await.expect("the kept connection is replaced");
-    source.identify().await.expect("the kept connection is replaced");
-    let mut stream = source.stream(from).await.expect("the position is there");
-    server.execute("INSERT INTO shop.t VALUES (1, 'after the crash')").await;
-    read_until(&mut stream, |event| contains(event, "after the crash")).await;
-}
-
-#[tokio::test]
-async fn a_frozen_server_is_unreachable_after_a_silence() {
-    let server = shop().await;
-    let mut stream = source(&server).stream(here(&server).await).await.expect("the position is there");
-    server.sigstop();
-    let error = failure(&mut stream).await;
-    server.sigcont();
-    assert!(matches!(error, SourceError::Unreachable(_)), "{error:?}");
-}
-
-#[tokio::test]
-async fn dropping_the_dump_ends_the_servers_thread() {
-    let server = shop().await;
-    let dumps = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
-    let stream = source(&server).stream(here(&server).await).await.expect("the position is there");
-    assert_eq!(server.query::<u64>(dumps).await, [1]);
-    drop(stream);
-    wait_until(DEADLINE, "the end of the dump thread", async || match server.query::<u64>(dumps).await[..] {
-        [0] => Ok(()),
-        ref seen => Err(format!("{seen:?} dumps")),
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn two_dumps_of_one_node_do_not_end_each_other() {
-    let server = shop().await;
-    let source = source(&server);
-    let from = here(&server).await;
-    let mut first = source.stream(from.clone()).await.expect("the position is there");
-    let mut second = source.stream(from).await.expect("the position is there");
-    server.execute("INSERT INTO shop.t VALUES (1, 'for both')").await;
-    read_until(&mut first, |event| contains(event, "for both")).await;
-    read_until(&mut second, |event| contains(event, "for both")).await;
 }
 
 #[tokio::test]
@@ -307,7 +54,7 @@ async fn nodes_that_install_at_the_same_time_agree_where_the_history_begins() {
 async fn a_missing_right_is_told_in_one_line_with_the_statements() {
     let server = Server::start(ServerOptions::new(1)).await;
     server.execute("CREATE USER poor@'%' IDENTIFIED BY 'secret'").await;
-    let poor = Endpoint { user: "poor".into(), password: "secret".into(), ..endpoint(&server) };
+    let poor = Endpoint { user: "poor".into(), password: "secret".into(), ..server.endpoint() };
     let source = MariaDbSource::new(poor.clone(), "sh.main", "sh-1");
     for error in [
         source.install().await.expect_err("it may not create"),
@@ -315,11 +62,37 @@ async fn a_missing_right_is_told_in_one_line_with_the_statements() {
         source.stream(here(&server).await).await.err().expect("it may not dump"),
     ] {
         let SourceError::Refused(text) = &error else { panic!("{error:?}") };
-        assert!(text.contains("GRANT") && !text.contains('\n') && !text.contains("secret"), "{text}");
+        assert!(text.contains("TO 'poor'@'%'") && !text.contains('\n') && !text.contains("secret"), "{text}");
     }
     let wrong = Endpoint { password: "wrong".into(), ..poor };
     let error = MariaDbSource::new(wrong, "sh.main", "sh-1").identify().await.expect_err("wrong password");
     assert!(matches!(&error, SourceError::Refused(text) if text.contains("Access denied")), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_rights_that_the_errors_name_are_enough() {
+    let server = shop().await;
+    server
+        .execute(
+            "CREATE USER weft@'%' IDENTIFIED BY 'secret';
+             GRANT ALL PRIVILEGES ON weft.* TO weft@'%';
+             GRANT SELECT, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO weft@'%'",
+        )
+        .await;
+    let weft = Endpoint { user: "weft".into(), password: "secret".into(), ..server.endpoint() };
+    let source = MariaDbSource::new(weft, "sh.main", "sh-1");
+    source.install().await.expect("it may create the schema");
+    let identity = source.identify().await.expect("it may see the binlog");
+    source.heartbeat(Micros(1)).await.expect("it may write its own tables");
+    let facts = source.describe(&TableName::new("shop", "t")).await.expect("it may see tables");
+    assert_eq!(facts.expect("the table is there").primary_key, [0]);
+    for from in [
+        StreamFrom::Gtid(identity.gtid),
+        StreamFrom::Position { file: identity.file, position: identity.position },
+    ] {
+        let mut stream = source.stream(from).await.expect("it may dump");
+        read_until(&mut stream, |event| kind(event) == HEARTBEAT).await;
+    }
 }
 
 #[tokio::test]
@@ -331,6 +104,41 @@ async fn a_channel_begins_where_it_first_began() {
     assert_eq!(source.channel_start("orders", first).await, Ok(first));
     assert_eq!(source.channel_start("orders", later).await, Ok(first));
     assert_eq!(source.channel_start("Orders", later).await, Ok(later), "names compare by bytes");
+}
+
+#[tokio::test]
+async fn settings_for_all_sessions_of_a_server_change_nothing_for_weft() {
+    let options = ServerOptions::new(1)
+        .arg("--sql-mode=ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH")
+        .arg("--autocommit=0")
+        .arg("--completion-type=RELEASE")
+        .arg("--transaction-isolation=SERIALIZABLE")
+        .arg("--transaction-read-only=ON")
+        .arg("--default-time-zone=+08:00")
+        .arg("--character-set-server=latin1")
+        .arg("--max-statement-time=1");
+    let server = Server::start(options).await;
+    let source = source(&server);
+    source.install().await.expect("root may create");
+    source.heartbeat(Micros(7)).await.expect("the table is there");
+    assert_eq!(server.text("SELECT written FROM weft.heartbeat").await, ["7"], "it is committed");
+
+    use mysql_async::prelude::Queryable;
+    let settings = "SELECT @@sql_mode, @@autocommit, @@time_zone, @@tx_isolation, @@tx_read_only, \
+                    @@character_set_client, @@foreign_key_checks, @@max_statement_time = 0";
+    for (role, sql_mode, foreign_key_checks) in [
+        (Role::Control, "", 1),
+        (Role::Dump, "", 1),
+        (Role::Apply, "STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO", 0),
+    ] {
+        let mut conn = connect(&server.endpoint(), role).await.expect("the server answers");
+        let mut found: (String, u8, String, String, u8, String, u8, bool) =
+            conn.query_first(settings).await.expect("the server answers").expect("one row");
+        let modes = |text: &str| text.split(',').map(String::from).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(modes(&std::mem::take(&mut found.0)), modes(sql_mode), "{role:?}");
+        let (time_zone, isolation, charset) = ("+00:00".into(), "REPEATABLE-READ".into(), "utf8mb4".into());
+        assert_eq!(found, (String::new(), 1, time_zone, isolation, 0, charset, foreign_key_checks, true));
+    }
 }
 
 #[tokio::test]

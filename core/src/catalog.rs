@@ -36,6 +36,12 @@ pub enum CatalogItem {
         schema: String,
         statement: String,
     },
+    /// The server that the epoch of `began` is captured from; `log_base` is the name of its binlog
+    /// files without the number.
+    Server {
+        server_id: u32,
+        log_base: String,
+    },
 }
 
 /// One version of one table.

@@ -16,6 +16,9 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(10);
 /// `max_allowed_packet`.
 const PACKET_BYTES_MAX: usize = 1 << 30;
 
+/// Of transactions that do not name another.
+const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE";
+
 /// Where a server listens and who Weft is there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -58,10 +61,15 @@ impl Role {
             Role::Dump => ("", 1, 600),
             Role::Apply => ("STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO", 0, 60),
         };
+        // Whatever a server's configuration may set for all sessions and would change what a
+        // statement of ours does, how many rows it gives or whether it commits. The comment is SQL
+        // for MariaDB alone.
         format!(
             "SET SESSION sql_mode = '{sql_mode}', time_zone = '+00:00', autocommit = 1, \
-             foreign_key_checks = {foreign_key_checks}, unique_checks = 1, wait_timeout = 28800, \
-             net_read_timeout = 60, net_write_timeout = {net_write_timeout_s}"
+             completion_type = NO_CHAIN, foreign_key_checks = {foreign_key_checks}, unique_checks = 1, \
+             sql_auto_is_null = 0, sql_safe_updates = 0, sql_big_selects = 1, \
+             sql_select_limit = 18446744073709551615, wait_timeout = 28800, net_read_timeout = 60, \
+             net_write_timeout = {net_write_timeout_s} /*M! , max_statement_time = 0 */"
         )
     }
 }
@@ -115,7 +123,7 @@ fn options(endpoint: &Endpoint, role: Role) -> Opts {
         .tcp_keepalive(Some(TCP_KEEPALIVE))
         .client_found_rows(true)
         .max_allowed_packet((role == Role::Dump).then_some(PACKET_BYTES_MAX))
-        .setup(vec![String::from("SET NAMES utf8mb4"), role.settings()])
+        .setup(vec![String::from("SET NAMES utf8mb4"), role.settings(), String::from(ISOLATION)])
         .into()
 }
 

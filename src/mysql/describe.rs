@@ -39,11 +39,17 @@ type KeyRow = (String, Option<String>, bool);
 /// A key over a prefix or an expression is left out, with a warning in the log: the row images hold
 /// the whole values and Weft cannot weigh what the server weighs.
 pub(super) async fn describe(lane: &Lane, table: &TableName) -> Result<Option<TableFacts>, SourceError> {
-    let (columns, keys) = lane
+    let settled = lane
         .run("describing a table", |conn| {
             read_settled(conn, table.schema.clone(), table.table.clone()).boxed()
         })
         .await?;
+    let Some((columns, keys)) = settled else {
+        return Err(SourceError::Unreachable(format!(
+            "{table} at {} is altered faster than it can be described",
+            lane.endpoint().address()
+        )));
+    };
     if columns.is_empty() {
         return Ok(None);
     }
@@ -51,12 +57,12 @@ pub(super) async fn describe(lane: &Lane, table: &TableName) -> Result<Option<Ta
 }
 
 /// Columns and keys that belong together: a statement that alters the table between the two reads
-/// shows in a second look at the columns.
+/// shows in a second look at the columns. None: it is altered all the time.
 async fn read_settled(
     conn: &mut Conn,
     schema: String,
     table: String,
-) -> Result<(Vec<ColumnRow>, Vec<KeyRow>), mysql_async::Error> {
+) -> Result<Option<(Vec<ColumnRow>, Vec<KeyRow>)>, mysql_async::Error> {
     const LOOKS_MAX: usize = 5;
     let name = (schema, table);
     let mut columns: Vec<ColumnRow> = conn.exec(COLUMNS, &name).await?;
@@ -64,12 +70,11 @@ async fn read_settled(
         let keys: Vec<KeyRow> = conn.exec(KEYS, &name).await?;
         let again: Vec<ColumnRow> = conn.exec(COLUMNS, &name).await?;
         if again == columns {
-            return Ok((columns, keys));
+            return Ok(Some((columns, keys)));
         }
         columns = again;
     }
-    // Altered all the time: what the next version of the table looks like is asked again anyway.
-    Ok((columns, Vec::new()))
+    Ok(None)
 }
 
 fn facts(table: &TableName, columns: Vec<ColumnRow>, keys: Vec<KeyRow>) -> TableFacts {

@@ -23,7 +23,7 @@ struct Answer {
 pub(super) async fn identify(lane: &Lane) -> Result<SourceIdentity, SourceError> {
     let answer = lane.run("asking who answers", |conn| ask(conn).boxed()).await?;
     let address = lane.endpoint().address();
-    if !answer.version.contains("MariaDB") {
+    if !is_mariadb(&answer.version) {
         return Err(SourceError::Refused(format!(
             "{address} is MySQL {}, which is not built yet; use MariaDB 10.11 or later",
             answer.version
@@ -38,20 +38,24 @@ pub(super) async fn identify(lane: &Lane) -> Result<SourceIdentity, SourceError>
     Ok(SourceIdentity { server_id: answer.server_id, version: answer.version, gtid, file, position })
 }
 
+fn is_mariadb(version: &str) -> bool {
+    version.contains("MariaDB")
+}
+
 async fn ask(conn: &mut Conn) -> Result<Answer, mysql_async::Error> {
-    let binlog = binlog_position(conn).await?;
-    // The GTID variable is unknown to MySQL: asked for only once the flavour is known.
     let (server_id, version): (u32, String) =
         conn.query_first("SELECT @@GLOBAL.server_id, VERSION()").await?.unwrap_or_default();
-    let gtid = match version.contains("MariaDB") {
-        true => conn.query_first("SELECT @@GLOBAL.gtid_binlog_pos").await?.unwrap_or_default(),
-        false => String::new(),
-    };
+    if !is_mariadb(&version) {
+        // It would not understand what follows.
+        return Ok(Answer { server_id, version, gtid: String::new(), binlog: None });
+    }
+    let binlog = binlog_position(conn).await?;
+    let gtid = conn.query_first("SELECT @@GLOBAL.gtid_binlog_pos").await?.unwrap_or_default();
     Ok(Answer { server_id, version, gtid, binlog })
 }
 
 /// The file being written and the position in it; None while the binlog is off.
-pub(super) async fn binlog_position(conn: &mut Conn) -> Result<Option<(String, u64)>, mysql_async::Error> {
+async fn binlog_position(conn: &mut Conn) -> Result<Option<(String, u64)>, mysql_async::Error> {
     let row: Option<Row> = conn.query_first("SHOW MASTER STATUS").await?;
     Ok(row.and_then(|row| Some((row.get(0)?, row.get(1)?))))
 }
@@ -59,4 +63,25 @@ pub(super) async fn binlog_position(conn: &mut Conn) -> Result<Option<(String, u
 /// A GTID position that the server printed.
 pub(super) fn parse_gtid(address: &str, text: &str) -> Result<GtidPosition, SourceError> {
     text.parse().map_err(|error| SourceError::Refused(format!("GTID position of {address}: {error}")))
+}
+
+/// File, position and the GTID position that is exactly there.
+pub async fn consistent_position(
+    conn: &mut Conn,
+) -> Result<Option<(String, u64, String)>, mysql_async::Error> {
+    const GTID: &str = "SELECT @@GLOBAL.gtid_binlog_pos";
+    const TRIES: usize = 10;
+    for _ in 0..TRIES {
+        let before: Option<String> = conn.query_first(GTID).await?;
+        let Some((file, position)) = binlog_position(conn).await? else { return Ok(None) };
+        let after: Option<String> = conn.query_first(GTID).await?;
+        if before == after {
+            return Ok(Some((file, position, after.unwrap_or_default())));
+        }
+    }
+    // Something commits all the time: the server reads the file up to the position instead.
+    let Some((file, position)) = binlog_position(conn).await? else { return Ok(None) };
+    let gtid: Option<Option<String>> =
+        conn.exec_first("SELECT BINLOG_GTID_POS(?, ?)", (&file, position)).await?;
+    Ok(Some((file, position, gtid.flatten().unwrap_or_default())))
 }

@@ -8,7 +8,7 @@ use mysql_async::prelude::Queryable;
 use weft_actors::ports::{CaptureStart, SourceError};
 use weft_core::scn::Scn;
 
-use super::identify::{binlog_position, parse_gtid};
+use super::identify::{consistent_position, parse_gtid};
 use super::lane::Lane;
 use super::schema::{CREATE_SCHEMA, TABLES};
 
@@ -99,25 +99,6 @@ async fn read(conn: &mut Conn, instance: &str, new: bool) -> Result<Option<Store
         gtid,
         new,
     }))
-}
-
-/// File, position and the GTID position that is exactly there.
-async fn consistent_position(conn: &mut Conn) -> Result<Option<(String, u64, String)>, mysql_async::Error> {
-    const GTID: &str = "SELECT @@GLOBAL.gtid_binlog_pos";
-    const TRIES: usize = 10;
-    for _ in 0..TRIES {
-        let before: Option<String> = conn.query_first(GTID).await?;
-        let Some((file, position)) = binlog_position(conn).await? else { return Ok(None) };
-        let after: Option<String> = conn.query_first(GTID).await?;
-        if before == after {
-            return Ok(Some((file, position, after.unwrap_or_default())));
-        }
-    }
-    // Something commits all the time: the server reads the file up to the position instead.
-    let Some((file, position)) = binlog_position(conn).await? else { return Ok(None) };
-    let gtid: Option<Option<String>> =
-        conn.exec_first("SELECT BINLOG_GTID_POS(?, ?)", (&file, position)).await?;
-    Ok(Some((file, position, gtid.flatten().unwrap_or_default())))
 }
 
 /// The SCN after which the channel begins: the one stored, or `now`, which is stored then.

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use weft_actors::ports::SourceError;
 
 use super::connect::{Endpoint, Role, cause, connect, is_connection_lost};
+use super::schema::source_grants;
 
 /// One session for calls of one kind; the next call waits until the one before it is through.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Lane {
                     return Ok(answer);
                 }
                 Err(error) if is_connection_lost(&error) => {}
-                Err(error) => return Err(self.refused(what, &error)),
+                Err(error) => return Err(self.failed(what, &error)),
             }
         }
         let mut conn = connect(&self.endpoint, Role::Control).await?;
@@ -67,35 +68,37 @@ impl Lane {
                 *kept = Some(conn);
                 Ok(answer)
             }
-            Err(error) if is_connection_lost(&error) => Err(SourceError::Unreachable(format!(
-                "{what} at {}: {}",
-                self.endpoint.address(),
-                cause(&error)
-            ))),
-            Err(error) => Err(self.refused(what, &error)),
+            Err(error) => Err(self.failed(what, &error)),
         }
     }
 
-    fn refused(&self, what: &str, error: &Error) -> SourceError {
-        SourceError::Refused(format!("{what} at {}: {}{}", self.endpoint.address(), cause(error), fix(error)))
+    fn failed(&self, what: &str, error: &Error) -> SourceError {
+        let text = format!("{what} at {}: {}", self.endpoint.address(), cause(error));
+        match error {
+            error if is_connection_lost(error) => SourceError::Unreachable(text),
+            Error::Server(server) if TRY_AGAIN.contains(&server.code) => SourceError::Unreachable(text),
+            error => SourceError::Refused(text + &fix(&self.endpoint.user, error)),
+        }
     }
 }
 
+/// Lock wait timeout, deadlock: the statement was rolled back.
+const TRY_AGAIN: [u16; 2] = [1205, 1213];
+
 /// How to fix an error that a DBA can fix with a statement; empty if it says so itself.
-fn fix(error: &Error) -> &'static str {
-    let Error::Server(server) = error else { return "" };
+fn fix(user: &str, error: &Error) -> String {
+    let Error::Server(server) = error else { return String::new() };
     match server.code {
         // No right to a schema, a command, a column; a missing global privilege.
-        1044 | 1142 | 1143 | 1227 => {
-            "; as an administrator run: CREATE DATABASE IF NOT EXISTS weft; GRANT ALL PRIVILEGES ON weft.* TO \
-             the user; GRANT SELECT, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO the user"
-        }
+        1044 | 1142 | 1143 | 1227 => format!("; as an administrator run: {}", source_grants(user)),
         // Unknown database, table, column: Weft's own schema, as no other table is written here.
         1049 | 1054 | 1146 => {
-            "; Weft's schema is missing or altered there: restart the node, which creates it"
+            String::from("; Weft's schema is missing or altered there: restart the node, which creates it")
         }
         // --read-only.
-        1290 | 1836 => "; Weft must write to its own schema: connect to the primary, or set read_only = OFF",
-        _ => "",
+        1290 | 1836 => {
+            String::from("; Weft writes to its own schema: connect to the primary, or set read_only = OFF")
+        }
+        _ => String::new(),
     }
 }

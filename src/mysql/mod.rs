@@ -4,7 +4,7 @@ pub mod connect;
 mod describe;
 mod event;
 mod heartbeat;
-mod identify;
+pub mod identify;
 mod install;
 mod lane;
 pub mod schema;

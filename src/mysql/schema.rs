@@ -92,6 +92,21 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
     std::iter::once(CREATE_SCHEMA).chain(TABLES.iter().map(|table| table.create))
 }
 
+/// The statements that give an account what a source instance needs; `weft uninstall` needs BINLOG
+/// ADMIN besides.
+pub fn source_grants(user: &str) -> String {
+    let account = account(user);
+    format!(
+        "CREATE DATABASE IF NOT EXISTS weft; GRANT ALL PRIVILEGES ON weft.* TO {account}; GRANT SELECT, REPLICATION \
+         SLAVE, BINLOG MONITOR ON *.* TO {account}"
+    )
+}
+
+/// The account as SQL, from any host.
+pub fn account(user: &str) -> String {
+    format!("'{}'@'%'", user.replace('\'', "''"))
+}
+
 /// Name of the server-wide lock (`GET_LOCK`) that the session of a shard holds at the target while
 /// it lives: who holds it owns the shard. `source` is the full name of the instance read from.
 ///

@@ -44,7 +44,7 @@ pub(super) struct Dump {
     failure: Option<SourceError>,
     /// The server has reached the position.
     reached: bool,
-    address: String,
+    endpoint: Endpoint,
     _id: ReplicaId,
 }
 
@@ -54,52 +54,83 @@ pub(super) async fn open(
     id: ReplicaId,
     from: StreamFrom,
 ) -> Result<Box<dyn EventStream>, SourceError> {
-    let address = endpoint.address();
     let mut conn = connect(endpoint, Role::Dump).await?;
-    let setup = tokio::time::timeout(SILENCE_MAX, set_up(&mut conn, &from));
-    let (file, position) = match setup.await {
-        Ok(result) => result.map_err(|error| broken(&address, &error))?,
-        Err(_) => return Err(silent(&address, SILENCE_MAX)),
-    };
+    let (file, position) = begin(endpoint, &mut conn, &from).await?;
+    within(endpoint, SILENCE_MAX, introduce(&mut conn)).await?.map_err(|error| broken(endpoint, &error))?;
     let request =
         BinlogStreamRequest::new(id.number()).with_filename(file.as_bytes()).with_pos(u64::from(position));
-    let stream = match tokio::time::timeout(SILENCE_MAX, conn.get_binlog_stream(request)).await {
-        Ok(result) => result.map_err(|error| broken(&address, &error))?,
-        Err(_) => return Err(silent(&address, SILENCE_MAX)),
+    let stream = within(endpoint, SILENCE_MAX, conn.get_binlog_stream(request))
+        .await?
+        .map_err(|error| broken(endpoint, &error))?;
+    let mut dump = Dump {
+        stream: Some(stream),
+        first: None,
+        failure: None,
+        // A file and position are opened at once.
+        reached: !file.is_empty(),
+        endpoint: endpoint.clone(),
+        _id: id,
     };
-    let mut dump =
-        Dump { stream: Some(stream), first: None, failure: None, reached: false, address, _id: id };
     dump.first = Some(dump.wait().await?);
     Ok(Box::new(dump))
 }
 
-/// Tells the server what we understand and where to begin; returns the file and position to name in
-/// the dump command (an empty file: by GTID).
-async fn set_up(conn: &mut Conn, from: &StreamFrom) -> Result<(String, u32), mysql_async::Error> {
-    // Capability 4: the server sends its GTID events instead of replacing them.
+/// Tells the server what we understand.
+async fn introduce(conn: &mut Conn) -> Result<(), mysql_async::Error> {
+    // Capability 4: the server sends its GTID events instead of replacing them. Not strict: a GTID in
+    // a domain that the server has not written to yet is no error.
     conn.query_drop(format!(
-        "SET @mariadb_slave_capability = 4, @master_heartbeat_period = {}",
+        "SET @mariadb_slave_capability = 4, @master_heartbeat_period = {}, @slave_gtid_strict_mode = 0, \
+         @slave_gtid_ignore_duplicates = 0",
         HEARTBEAT_PERIOD.as_nanos()
     ))
-    .await?;
+    .await
+}
+
+/// The file and position to name in the dump command; an empty file: by GTID, which is set here.
+async fn begin(
+    endpoint: &Endpoint,
+    conn: &mut Conn,
+    from: &StreamFrom,
+) -> Result<(String, u32), SourceError> {
     let gtid = match from {
         StreamFrom::Position { file, position } => match u32::try_from(*position) {
             Ok(position) => return Ok((file.clone(), position)),
-            // The dump command has 32 bits for the position: past them, the GTID that is there.
-            Err(_) => {
-                let select = "SELECT BINLOG_GTID_POS(?, ?)";
-                let gtid: Option<Option<String>> = conn.exec_first(select, (file, position)).await?;
-                gtid.flatten().unwrap_or_default()
-            }
+            Err(_) => gtid_at(endpoint, conn, file, *position).await?,
         },
         StreamFrom::Gtid(gtid) => gtid.to_string(),
     };
-    // Not strict: a position in a domain that the server has not written to yet is no error.
-    conn.query_drop(format!(
-        "SET @slave_connect_state = '{gtid}', @slave_gtid_strict_mode = 0, @slave_gtid_ignore_duplicates = 0"
-    ))
-    .await?;
+    let state = format!("SET @slave_connect_state = '{gtid}'");
+    within(endpoint, SILENCE_MAX, conn.query_drop(state)).await?.map_err(|error| broken(endpoint, &error))?;
     Ok((String::new(), 4))
+}
+
+/// The GTID position at a file position that is too large for the dump command, which has 32 bits.
+async fn gtid_at(
+    endpoint: &Endpoint,
+    conn: &mut Conn,
+    file: &str,
+    position: u64,
+) -> Result<String, SourceError> {
+    let select = conn.exec_first("SELECT BINLOG_GTID_POS(?, ?)", (file, position));
+    let gtid: Option<Option<String>> =
+        within(endpoint, SEEK_MAX, select).await?.map_err(|error| broken(endpoint, &error))?;
+    // An empty one would dump everything from the beginning.
+    gtid.flatten().filter(|gtid| !gtid.is_empty()).ok_or_else(|| {
+        SourceError::Purged(format!(
+            "{} knows no transaction that ends at {file}:{position}",
+            endpoint.address()
+        ))
+    })
+}
+
+/// Waits at most `limit` for an answer.
+async fn within<T>(
+    endpoint: &Endpoint,
+    limit: Duration,
+    answer: impl Future<Output = T>,
+) -> Result<T, SourceError> {
+    tokio::time::timeout(limit, answer).await.map_err(|_| silent(&endpoint.address(), limit))
 }
 
 impl Dump {
@@ -108,7 +139,7 @@ impl Dump {
         let limit = if self.reached { SILENCE_MAX } else { SEEK_MAX };
         match tokio::time::timeout(limit, self.event()).await {
             Ok(result) => result,
-            Err(_) => Err(silent(&self.address, limit)),
+            Err(_) => Err(silent(&self.endpoint.address(), limit)),
         }
     }
 
@@ -126,15 +157,15 @@ impl Dump {
             .await;
         let event = match polled {
             Some(Some(Ok(event))) => event,
-            Some(Some(Err(error))) => return Err(broken(&self.address, &error)),
+            Some(Some(Err(error))) => return Err(broken(&self.endpoint, &error)),
             Some(None) => return Err(self.lost()),
-            None => return Err(unframed(&self.address, "its length is not what it says")),
+            None => return Err(unframed(&self.endpoint.address(), "its length is not what it says")),
         };
         let parts = Parts::of(&event);
         self.reached |= !parts.is_head();
         parts.canonical().map_err(|error| {
             let what = format!("event of type {} that ends at {}: {error}", parts.kind, parts.log_pos);
-            unframed(&self.address, &what)
+            unframed(&self.endpoint.address(), &what)
         })
     }
 
@@ -175,7 +206,7 @@ impl Dump {
     fn lost(&self) -> SourceError {
         SourceError::Unreachable(format!(
             "{} ended the binlog dump: it shuts down, or was told to",
-            self.address
+            self.endpoint.address()
         ))
     }
 }

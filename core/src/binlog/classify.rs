@@ -183,7 +183,7 @@ fn alter(tokens: &mut Tokens<'_>, schema: &str) -> Recognised {
         }
         clause_starts = false;
         // Partition clauses follow the others without a comma.
-        if depth == 0 && tokens.peek().is_some_and(|token| partition_verb(token)) {
+        if depth == 0 && tokens.peek().is_some_and(partition_verb) {
             clause_starts = true;
         }
     }

@@ -3,6 +3,7 @@
 //! Bytes come from a server, a peer or a file, so every parser here refuses what it cannot read with
 //! a typed error: it neither panics nor allocates more than it was given bytes for.
 
+mod assembled;
 pub mod assembler;
 pub mod classify;
 mod cursor;
@@ -14,9 +15,12 @@ pub mod image;
 mod metadata;
 mod open;
 pub mod query;
+pub mod resume;
 pub mod rows;
 pub mod sql;
 pub mod table_map;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod value;
 
 pub use cursor::Malformed;

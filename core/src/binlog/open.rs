@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::assembler::TxChunk;
+use super::assembled::TxChunk;
 use crate::gtid::Gtid;
 use crate::time::Micros;
 use crate::transaction::Ddl;

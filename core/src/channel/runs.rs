@@ -65,3 +65,58 @@ impl Numbered {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::catalog::CatalogId;
+    use crate::channel::delivery::Delivery;
+    use crate::time::Micros;
+    use crate::transaction::{Body, Rows, Transaction, TransactionHeader};
+
+    fn scn(n: u64) -> Scn {
+        Scn::of_transaction(1, 1, n)
+    }
+
+    fn unit(n: u64, sequence: u64) -> Unit {
+        let header = TransactionHeader {
+            scn: scn(n),
+            server_id: 1,
+            gtid: None,
+            commit_time: Micros(n),
+            format: CatalogId(0),
+            body: Body::Rows(Rows::default()),
+        };
+        let transaction = Transaction { header, raw: Bytes::new() };
+        let delivery = Arc::new(Delivery { transaction, tables: Vec::new(), format: Arc::from(&[][..]) });
+        Unit { delivery, rows: 0..0, scn: scn(n), sequence }
+    }
+
+    fn run(first: u64, last: u64) -> Run {
+        Run { first: scn(first), last: scn(last) }
+    }
+
+    #[test]
+    fn neighbours_become_one_run_in_whatever_order_they_come() {
+        let mut runs = ShardRuns::default();
+        runs.extend(&[unit(50, 5), unit(10, 1), unit(20, 2)]);
+        assert_eq!(runs.to_vec(), [run(10, 20), run(50, 50)]);
+        runs.extend(&[unit(40, 4), unit(30, 3)]);
+        assert_eq!(runs.to_vec(), [run(10, 50)]);
+        runs.extend(&[unit(20, 2)]);
+        assert_eq!(runs.to_vec(), [run(10, 50)], "a repeat adds nothing");
+    }
+
+    #[test]
+    fn what_a_mark_held_at_the_recovery_stays_until_the_watermark_passes_it() {
+        let mut runs = ShardRuns::recovered(vec![run(30, 40), run(10, 20)]);
+        runs.extend(&[unit(25, 0), unit(50, 1)]);
+        assert_eq!(runs.to_vec(), [run(10, 20), run(25, 25), run(30, 40), run(50, 50)]);
+        runs.trim(scn(35));
+        assert_eq!(runs.to_vec(), [run(30, 40), run(50, 50)]);
+    }
+}

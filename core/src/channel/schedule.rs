@@ -254,6 +254,11 @@ impl Scheduler {
         self.tracker.watermark()
     }
 
+    /// Whether no shard has anything of the channel.
+    pub fn nothing_in_flight(&self) -> bool {
+        self.outstanding == 0
+    }
+
     /// Whether nothing is handed out or waiting for other units.
     pub fn drained(&self) -> bool {
         self.outstanding == 0 && self.waiting.is_empty()

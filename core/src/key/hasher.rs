@@ -181,6 +181,12 @@ impl TableKeys {
         }
     }
 
+    /// How many columns, from the first, hold all keys: a row may be cut there.
+    pub fn columns_needed(&self) -> usize {
+        let keys = self.primary.iter().chain(&self.unique);
+        keys.flat_map(|(columns, _)| columns).max().map_or(0, |last| usize::from(*last) + 1)
+    }
+
     /// The row's key; [`KeyHash::NONE`] if the table has no primary key or the row lacks a column of
     /// it.
     pub fn primary(&mut self, columns: &[Column], row: &[Value<'_>]) -> KeyHash {

@@ -121,6 +121,13 @@ impl Ledger {
         self.heartbeat
     }
 
+    /// A time that no site's horizon has reached, for evictions: halfway from the horizon to the last
+    /// heartbeat, which leaves half a conflict window of room.
+    pub fn eviction_floor(&self) -> Micros {
+        let heartbeat = self.heartbeat.unwrap_or(self.horizon);
+        self.horizon.plus(heartbeat.since(self.horizon) / 2)
+    }
+
     /// A heartbeat came by in the binlog.
     pub fn note_heartbeat(&mut self, written: Micros) {
         self.heartbeat = Some(self.heartbeat.map_or(written, |before| before.max(written)));

@@ -2,6 +2,7 @@
 //!
 //! A connection serves one purpose, named in its first message. All messages are archived with rkyv
 //! behind a `u32` little-endian length (of the archive alone, at most [`MESSAGE_BYTES_MAX`]).
+//! [`codec`](super::codec) has the layout.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -69,7 +70,9 @@ pub enum FromServer {
     Begins { after: Scn },
     /// Catalog entries that the next frames name.
     Catalog(Vec<CatalogEntry>),
-    /// One frame as the event buffer holds it, or cut down to the rows wanted.
+    /// One frame as the event buffer holds it, or cut down to the rows wanted. The parts of a large
+    /// transaction that are sent are numbered from 0 without gaps, and its last part is sent, without
+    /// rows if need be, when any part was.
     Frame(Vec<u8>),
     /// Everything up to here (inclusive) was read, and what was wanted of it sent; the source's
     /// time there and the server's clock now; bytes that the source's buffer is ahead of it.
@@ -81,7 +84,7 @@ pub enum FromServer {
 /// What the connecting side says after `Hello`.
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
 pub enum FromClient {
-    /// More credit, in bytes of frames.
+    /// More credit, in bytes of frames; 0 says only that the client is there.
     Credit {
         bytes: u64,
     },

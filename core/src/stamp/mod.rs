@@ -8,14 +8,21 @@
 //!   named there.
 //! - All other rows are local changes: one version for all of them, whose time is the commit time,
 //!   raised above every version that the ledger knows of any of their keys.
+//!
+//! Whoever stamps also tells the ledger of heartbeats that come by, and that it has reached the
+//! transaction's SCN, also where the transaction holds no rows: [`Ledger::note_heartbeat`],
+//! [`Ledger::advance`].
 
 mod naming;
+mod own;
+pub mod scan;
 mod time;
 
 #[cfg(test)]
 mod tests;
 
 pub use naming::Naming;
+pub use scan::{Passing, Resolved, ScanError, Scanned, Scanner};
 pub use time::{JUMP_MAX_US, StampTime, max_known, stamp_time};
 
 use crate::instance::InstanceId;
@@ -74,4 +81,19 @@ pub fn record_named(naming: &Naming, ledger: &mut Ledger) {
 /// The keys of a row, without the stand-in of rows that have none.
 fn real_keys(row: &crate::transaction::RowStamp) -> impl Iterator<Item = KeyHash> {
     row.keys().filter(|key| *key != KeyHash::NONE)
+}
+
+/// Records rows that were stamped before: what a start reads back from the event buffer. Gives the
+/// ledger the same entries that stamping gave it.
+pub fn record_stamped(rows: &Rows, ledger: &mut Ledger) {
+    for silent in &rows.silent {
+        ledger.record(silent.key, silent.version);
+    }
+    for row in &rows.rows {
+        ledger.record(row.key, row.version);
+        let named_apart = |old_key| rows.silent.iter().any(|silent| silent.key == old_key);
+        if let Some(old_key) = row.old_key.filter(|old_key| !named_apart(*old_key)) {
+            ledger.record(old_key, row.version);
+        }
+    }
 }

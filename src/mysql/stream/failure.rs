@@ -3,10 +3,15 @@
 use mysql_async::{DriverError, Error, ServerError};
 use weft_actors::ports::SourceError;
 
-use crate::mysql::connect::{cause, is_connection_lost};
+use crate::mysql::connect::{Endpoint, cause, is_connection_lost};
+use crate::mysql::schema::source_grants;
 
 /// "Got fatal error from master when reading data from binary log": the reason is in the text.
 const ER_MASTER_FATAL_ERROR_READING_BINLOG: u16 = 1236;
+
+/// Another dump with our server id began. A reconnect of our own, seen late; if it is somebody else's,
+/// the two take turns and both get on.
+const ER_SLAVE_SAME_ID: u16 = 4052;
 
 /// Parts of the texts with which MariaDB says that a binlog file is not there any more
 /// (`sql/sql_repl.cc` of the server).
@@ -17,9 +22,10 @@ const PURGED: [&str; 3] = [
 ];
 
 /// What a failed statement or event of the dump means.
-pub(super) fn broken(address: &str, error: &Error) -> SourceError {
+pub(super) fn broken(endpoint: &Endpoint, error: &Error) -> SourceError {
+    let address = &endpoint.address();
     match error {
-        Error::Server(server) => refused(address, server, error),
+        Error::Server(server) => refused(endpoint, server, error),
         error if is_connection_lost(error) => {
             SourceError::Unreachable(format!("binlog dump of {address}: {}", cause(error)))
         }
@@ -29,7 +35,8 @@ pub(super) fn broken(address: &str, error: &Error) -> SourceError {
     }
 }
 
-fn refused(address: &str, server: &ServerError, error: &Error) -> SourceError {
+fn refused(endpoint: &Endpoint, server: &ServerError, error: &Error) -> SourceError {
+    let address = endpoint.address();
     let cause = cause(error);
     match server.code {
         ER_MASTER_FATAL_ERROR_READING_BINLOG => {
@@ -42,10 +49,10 @@ fn refused(address: &str, server: &ServerError, error: &Error) -> SourceError {
             }
         }
         1045 | 1227 => SourceError::Refused(format!(
-            "{address} refuses a binlog dump: {cause}; as an administrator run: GRANT REPLICATION SLAVE, BINLOG \
-             MONITOR ON *.* TO the user"
+            "{address} refuses a binlog dump: {cause}; as an administrator run: {}",
+            source_grants(&endpoint.user)
         )),
-        _ if is_connection_lost(error) => {
+        code if code == ER_SLAVE_SAME_ID || is_connection_lost(error) => {
             SourceError::Unreachable(format!("binlog dump of {address}: {cause}"))
         }
         _ => SourceError::Refused(format!("{address} refuses a binlog dump: {cause}")),
@@ -63,6 +70,10 @@ pub(super) fn unframed(address: &str, what: &str) -> SourceError {
 mod tests {
     use super::*;
 
+    fn endpoint() -> Endpoint {
+        Endpoint { host: "db".into(), port: 3306, user: "weft".into(), password: String::new() }
+    }
+
     fn server(code: u16, message: &str) -> Error {
         Error::Server(ServerError { code, message: message.into(), state: "HY000".into() })
     }
@@ -75,16 +86,16 @@ mod tests {
              and required binlog files have been purged.",
         ];
         for text in purged {
-            let error = broken("db:3306", &server(1236, text));
+            let error = broken(&endpoint(), &server(1236, text));
             assert!(matches!(error, SourceError::Purged(_)), "{error:?}");
         }
         let never = "Error: connecting slave requested to start from GTID 1-1-99, which is not in the master's binlog";
-        assert!(matches!(broken("db:3306", &server(1236, never)), SourceError::Refused(_)));
+        assert!(matches!(broken(&endpoint(), &server(1236, never)), SourceError::Refused(_)));
     }
 
     #[test]
     fn a_server_that_shuts_down_is_unreachable() {
-        let error = broken("db:3306", &server(1053, "Server shutdown in progress"));
+        let error = broken(&endpoint(), &server(1053, "Server shutdown in progress"));
         assert!(matches!(error, SourceError::Unreachable(_)), "{error:?}");
     }
 }

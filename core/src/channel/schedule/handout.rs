@@ -1,5 +1,6 @@
 //! Which shard gets what, and when.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::{Assignment, InFlight, Large, Pending, Pushed, Scheduler, ShardId};
@@ -176,7 +177,15 @@ impl Scheduler {
             match self.place(&group, |key| claimed.contains_key(&key)) {
                 Some(shard) => {
                     let waiting_keys = &mut self.waiting_keys;
-                    group.all_keys(|key| take_one(waiting_keys, key, |count| count));
+                    group.all_keys(|key| {
+                        if let Entry::Occupied(mut count) = waiting_keys.entry(key) {
+                            *count.get_mut() -= 1;
+                            if *count.get() == 0 {
+                                count.remove();
+                            }
+                        }
+                        true
+                    });
                     self.hand_out(shard, group, out);
                 }
                 None => {
@@ -193,11 +202,14 @@ impl Scheduler {
     /// Takes the unit's keys out of flight.
     pub(super) fn release(&mut self, shard: ShardId, unit: &Unit) {
         for_each_key(unit, |key| {
-            let there = self.in_flight.get(&key).expect("noted when the unit was handed out");
-            assert_eq!(there.shard, shard, "acknowledged by the shard that it was given to");
-            take_one(&mut self.in_flight, key, |there| &mut there.count);
-            if !self.look_again && !self.in_flight.contains_key(&key) {
-                self.look_again = self.waiting_keys.contains_key(&key);
+            let Entry::Occupied(mut there) = self.in_flight.entry(key) else {
+                panic!("a key was noted when its unit was handed out")
+            };
+            assert_eq!(there.get().shard, shard, "acknowledged by the shard that it was given to");
+            there.get_mut().count -= 1;
+            if there.get().count == 0 {
+                there.remove();
+                self.look_again = self.look_again || self.waiting_keys.contains_key(&key);
             }
         });
     }
@@ -256,16 +268,4 @@ fn stop_at(scn: Scn, ddl: &Ddl) -> Stop {
         ),
         kind: StopKind::Ddl,
     }
-}
-
-/// Takes one off the key's count, and the key out with the last one.
-fn take_one<V>(map: &mut KeyMap<V>, key: KeyHash, count: impl Fn(&mut V) -> &mut u32) -> bool {
-    if let Some(value) = map.get_mut(&key) {
-        let count = count(value);
-        *count -= 1;
-        if *count == 0 {
-            map.remove(&key);
-        }
-    }
-    true
 }

@@ -2,6 +2,7 @@
 //! values known. A value that its holder gives up earlier in the batch is free; one that its holder
 //! keeps goes to the row with the greater version, and the other row is evicted.
 
+use crate::binlog::Malformed;
 use crate::channel::delivery::Delivery;
 use crate::channel::keys::KeyMap;
 use crate::filter::decide::ConflictRule;
@@ -10,14 +11,37 @@ use crate::key::KeyHash;
 use crate::ledger::LedgerView;
 use crate::mark::Eviction;
 use crate::sink::apply::change::{Change, Changes};
-use crate::sink::apply::plan::{Plan, Planner, TooOld};
+use crate::sink::apply::plan::{CannotPlan, Plan, Planner};
+use crate::sink::replay;
 use crate::sink::step::{Found, LockBy, LockRow, Verdict, WriteOp};
+use crate::time::Micros;
 use crate::transaction::Span;
 use crate::version::Version;
 
 /// Makes a canonical table map and delete rows event for one row: (delivery, index of its table, the
-/// row's image). Named in the mark where an evicted row was never at the target.
-pub type DeleteEvents = fn(&Delivery, u16, Span) -> Vec<u8>;
+/// row's image). Named in the mark where an evicted row was never at the target. Always
+/// [`delete_events`], but where images are models of images.
+pub type DeleteEvents = fn(&Delivery, u16, Span) -> Result<Vec<u8>, Malformed>;
+
+/// The canonical events that delete the row with this image.
+///
+/// # Errors
+/// The delivery's table map is none.
+pub fn delete_events(delivery: &Delivery, table: u16, image: Span) -> Result<Vec<u8>, Malformed> {
+    let rows = delivery.transaction.rows().expect("only rows have images");
+    let table_map = delivery.transaction.bytes(rows.tables[usize::from(table)].table_map);
+    replay::delete_event(table_map, delivery.transaction.bytes(image))
+}
+
+/// What the careful plan is given, besides the changes and the ledger.
+#[derive(Debug)]
+pub(super) struct Given<'a> {
+    pub there: KeyMap<bool>,
+    pub holders: &'a Holders,
+    /// See [`contest`].
+    pub eviction_floor: Micros,
+    pub delete_events: DeleteEvents,
+}
 
 /// A holder of a unique value, as the target had it before the batch.
 #[derive(Debug, Clone, Copy)]
@@ -87,25 +111,25 @@ struct Careful<'a, L: LedgerView + ?Sized> {
     /// Unique values of touched rows that are there.
     holds: KeyMap<KeyHash>,
     winners: Vec<&'a Change>,
+    eviction_floor: Micros,
     delete_events: DeleteEvents,
 }
 
 /// Plans a batch with regard to unique keys.
 pub(super) fn plan<L: LedgerView + ?Sized>(
     changes: &Changes,
-    there: KeyMap<bool>,
-    holders: &Holders,
+    given: Given<'_>,
     ledger: &L,
-    delete_events: DeleteEvents,
-) -> Result<Plan, TooOld> {
+) -> Result<Plan, CannotPlan> {
     let mut careful = Careful {
-        planner: Planner::new(ConflictRule::LastWriteWins, ledger, there),
+        planner: Planner::new(ConflictRule::LastWriteWins, ledger, given.there),
         touched: KeyMap::default(),
         holds: KeyMap::default(),
         winners: Vec::new(),
-        delete_events,
+        eviction_floor: given.eviction_floor,
+        delete_events: given.delete_events,
     };
-    for (change, holders) in changes.all.iter().zip(holders) {
+    for (change, holders) in changes.all.iter().zip(given.holders) {
         careful.apply(change, holders)?;
     }
     let Careful { mut planner, winners, .. } = careful;
@@ -114,7 +138,7 @@ pub(super) fn plan<L: LedgerView + ?Sized>(
 }
 
 impl<'a, L: LedgerView + ?Sized> Careful<'a, L> {
-    fn apply(&mut self, change: &'a Change, holders: &[Holder]) -> Result<(), TooOld> {
+    fn apply(&mut self, change: &'a Change, holders: &[Holder]) -> Result<(), CannotPlan> {
         if !self.planner.wins(change)? {
             return Ok(());
         }
@@ -122,20 +146,18 @@ impl<'a, L: LedgerView + ?Sized> Careful<'a, L> {
         // The strongest rival first: a row that has to go itself evicts nobody.
         for rival in &rivals {
             let version = self.planner.version_of(rival.key);
-            if let Contest::EvictIncoming(evicted) =
-                contest((change.key, change.version), (rival.key, version))
-            {
+            if let Contest::EvictIncoming(evicted) = self.contest(change, rival.key, version) {
                 let local_row = locate(change, rival);
                 self.planner.record(change, Verdict::IncomingEvicted, version, local_row);
                 self.planner.plan.applied -= change.counted();
                 self.planner.plan.skipped += change.counted();
-                self.evict_incoming(change, evicted);
+                self.evict_incoming(change, evicted)?;
                 return Ok(());
             }
         }
         for rival in &rivals {
             let version = self.planner.version_of(rival.key);
-            let evicted = match contest((change.key, change.version), (rival.key, version)) {
+            let evicted = match self.contest(change, rival.key, version) {
                 Contest::EvictHolder(evicted) | Contest::EvictIncoming(evicted) => evicted,
             };
             self.planner.record(change, Verdict::LocalEvicted, version, locate(change, rival));
@@ -154,6 +176,10 @@ impl<'a, L: LedgerView + ?Sized> Careful<'a, L> {
         }
         self.touched.insert(change.key, Touched { by: change.present.then_some(change) });
         Ok(())
+    }
+
+    fn contest(&self, change: &Change, holder: KeyHash, version: Option<Version>) -> Contest {
+        contest((change.key, change.version), (holder, version), self.eviction_floor)
     }
 
     /// The rows that hold unique values which the change brings, each once.
@@ -178,15 +204,17 @@ impl<'a, L: LedgerView + ?Sized> Careful<'a, L> {
 
     /// The incoming row goes: it is not written, an older state of it is deleted, and everyone is
     /// told.
-    fn evict_incoming(&mut self, change: &'a Change, version: Version) {
+    fn evict_incoming(&mut self, change: &'a Change, version: Version) -> Result<(), CannotPlan> {
         let there = self.planner.there.get(&change.key) == Some(&true);
         let events = if there {
             self.planner.push_write(change, WriteOp::Delete { before: change.image });
             Vec::new()
         } else {
             (self.delete_events)(&change.delivery, change.table, change.image)
+                .map_err(|cause| CannotPlan::Unreadable(change.scn, cause))?
         };
         self.name_evicted(change.key, version, events);
+        Ok(())
     }
 
     fn name_evicted(&mut self, key: KeyHash, version: Version, events: Vec<u8>) {

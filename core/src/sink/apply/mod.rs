@@ -9,7 +9,9 @@
 //! - The lock comes before the position, and the decision after the ledger has passed that position:
 //!   what the decision sees cannot change any more before the commit.
 //! - A row that is not there cannot be locked. If the batch deletes one, it begins again under
-//!   REPEATABLE READ, whose gap locks hold the place; an insert fails with a duplicate key instead.
+//!   REPEATABLE READ, whose gap locks hold the place. An insert fails with a duplicate key instead;
+//!   and as the row may have come *and gone* since, a batch that inserted asks the ledger once more
+//!   after `Write`, when its rows are locked.
 //! - After a duplicate key the batch begins again *with care*: unfolded, with the holders of all its
 //!   unique values locked and known.
 //! - Without a rule (one way) nothing is locked nor waited for, until a row is not as expected: then
@@ -22,7 +24,7 @@ mod change;
 mod plan;
 mod steps;
 
-pub use careful::DeleteEvents;
+pub use careful::{DeleteEvents, delete_events};
 
 use crate::channel::delivery::Unit;
 use crate::channel::keys::KeyMap;
@@ -32,8 +34,9 @@ use crate::instance::InstanceId;
 use crate::key::KeyHash;
 use crate::ledger::LedgerView;
 use crate::scn::Scn;
-use crate::sink::step::{Isolation, Outcome, Report, RetryCause, Step, Stop};
+use crate::sink::step::{Isolation, LogPosition, Outcome, Report, RetryCause, Step, Stop};
 use crate::time::Micros;
+use crate::version::Version;
 use change::Changes;
 use plan::Plan;
 
@@ -48,7 +51,7 @@ pub struct ApplyConfig {
     pub delete_events: DeleteEvents,
 }
 
-/// What the batch's mark begins with.
+/// Where a batch begins.
 #[derive(Debug, Clone)]
 pub struct MarkBase {
     /// The channel's watermark as it is now, and its source time.
@@ -56,6 +59,9 @@ pub struct MarkBase {
     pub watermark_time: Micros,
     /// What the shard applied above it before this batch.
     pub runs: ShardRuns,
+    /// A time that no site's horizon has reached: evictions are not older (see
+    /// [`contest`](crate::filter::unique::contest)).
+    pub eviction_floor: Micros,
 }
 
 /// The engine of one batch. Start it with [`Apply::start`]; feed it with [`Apply::next`] (and
@@ -76,6 +82,17 @@ pub struct Apply {
     there: KeyMap<bool>,
     holders: careful::Holders,
     plan: Plan,
+    /// Where the ledger was awaited before deciding.
+    fence: Option<LogPosition>,
+    /// How often these units raced before.
+    raced: u32,
+    /// What earlier parts of the large transaction evicted: no ledger shows it yet, and nothing else
+    /// tells a later change of the same row that it has lost.
+    evicted: KeyMap<Version>,
+    /// What an operator has the batch pass over.
+    passed_over: Vec<Scn>,
+    /// There is something to claim though nothing may be written.
+    must_mark: bool,
     /// A mark is written in the open transaction.
     marked: bool,
     report: Report,
@@ -107,6 +124,8 @@ enum Awaits {
     Lock,
     Position,
     Ledger,
+    PositionAfter,
+    LedgerAfter,
     Rows,
     Mark,
     Savepoint,
@@ -147,12 +166,46 @@ impl Apply {
             there: KeyMap::default(),
             holders: Vec::new(),
             plan: Plan::default(),
+            fence: None,
+            raced: 0,
+            evicted: KeyMap::default(),
+            passed_over: Vec::new(),
+            must_mark: false,
             marked: false,
             report: Report::default(),
         };
         apply.base.runs.trim(apply.base.watermark);
         apply.take(units);
         apply
+    }
+
+    /// Says how often in a row these units ended in `Retry(Raced)`. After too many the engine stops
+    /// instead: what is met then is no race.
+    pub fn after_races(mut self, raced: u32) -> Apply {
+        self.raced = raced;
+        self
+    }
+
+    /// Passes over changes on an operator's word: each SCN is that of a whole transaction or of a row.
+    /// The mark that claims them is written even if nothing else is to write, so that they are passed
+    /// over once and for all.
+    pub fn passing_over(mut self, scns: &[Scn]) -> Apply {
+        self.passed_over = scns.to_vec();
+        self.drop_passed_over();
+        self
+    }
+
+    fn drop_passed_over(&mut self) {
+        let passed_over = std::mem::take(&mut self.passed_over);
+        let covers = |scn: Scn| passed_over.contains(&scn) || passed_over.contains(&scn.transaction());
+        let before = self.changes.all.len();
+        self.changes.all.retain(|change| {
+            let passes = covers(change.scn);
+            self.report.rows_skipped += u64::from(passes) * change.counted();
+            !passes
+        });
+        self.must_mark = self.must_mark || self.changes.all.len() < before;
+        self.passed_over = passed_over;
     }
 
     /// The first step.
@@ -165,6 +218,7 @@ impl Apply {
     pub fn part(&mut self, unit: Unit) -> Step {
         assert_eq!(self.awaits, Awaits::Part, "parts are given when they are asked for");
         self.take(vec![unit]);
+        self.drop_passed_over();
         self.care = Care::Usual;
         self.look()
     }

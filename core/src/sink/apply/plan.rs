@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use crate::binlog::Malformed;
 use crate::channel::keys::KeyMap;
 use crate::filter::decide::{Action, ConflictRule, decide};
 use crate::key::KeyHash;
@@ -10,12 +11,30 @@ use crate::ledger::LedgerView;
 use crate::mark::{Eviction, Named};
 use crate::scn::Scn;
 use crate::sink::apply::change::{Change, Changes};
-use crate::sink::step::{ConflictRecord, LockRow, RowWrite, Verdict, WriteOp};
+use crate::sink::step::{ConflictRecord, LockRow, RowWrite, Stop, StopKind, Verdict, WriteOp};
 use crate::version::Version;
 
-/// A change older than the ledger's horizon, whose key the ledger does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooOld(pub Scn);
+/// Why a batch cannot be planned; each names the change.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(super) enum CannotPlan {
+    #[error(
+        "the change at SCN {0} is older than the target's conflict window, so it cannot be decided; copy its table again, or skip it"
+    )]
+    TooOld(Scn),
+    #[error("the row at SCN {0} cannot be read: {1}; copy its table again, or skip it")]
+    Unreadable(Scn, Malformed),
+}
+
+impl CannotPlan {
+    /// As the shard reports it.
+    pub fn stop(&self) -> Stop {
+        let (scn, kind) = match self {
+            CannotPlan::TooOld(scn) => (*scn, StopKind::TooOld),
+            CannotPlan::Unreadable(scn, _) => (*scn, StopKind::DoesNotFit),
+        };
+        Stop { scn: Some(scn), reason: self.to_string(), kind }
+    }
+}
 
 /// What to do with a batch.
 #[derive(Debug, Default)]
@@ -27,6 +46,8 @@ pub(super) struct Plan {
     /// Their `local` is the index into `to_read` until the rows are read.
     pub conflicts: Vec<ConflictRecord>,
     pub to_read: Vec<LockRow>,
+    /// Keys that were not there and get a row, with the ledger's versions of them.
+    pub inserted: Vec<(KeyHash, Option<Version>)>,
     pub applied: u64,
     pub skipped: u64,
     pub mended: u64,
@@ -65,7 +86,7 @@ impl<'a, L: LedgerView + ?Sized> Planner<'a, L> {
     }
 
     /// Decides a change against its own key. True: it wins.
-    pub fn wins(&mut self, change: &Change) -> Result<bool, TooOld> {
+    pub fn wins(&mut self, change: &Change) -> Result<bool, CannotPlan> {
         let local = self.version_of(change.key);
         let decision = decide(self.rule, change.version, change.base, local, self.ledger.horizon());
         if let Some(verdict) = decision.conflict {
@@ -81,7 +102,7 @@ impl<'a, L: LedgerView + ?Sized> Planner<'a, L> {
                 self.plan.skipped += change.counted();
                 Ok(false)
             }
-            Action::RefuseTooOld => Err(TooOld(change.scn)),
+            Action::RefuseTooOld => Err(CannotPlan::TooOld(change.scn)),
         }
     }
 
@@ -110,7 +131,10 @@ impl<'a, L: LedgerView + ?Sized> Planner<'a, L> {
         }
         let op = match (there, change.present) {
             (true, true) => WriteOp::Update { before: change.find_by, after: change.image },
-            (false, true) => WriteOp::Insert { after: change.image },
+            (false, true) => {
+                self.plan.inserted.push((change.key, self.ledger.newest(&change.key)));
+                WriteOp::Insert { after: change.image }
+            }
             (true, false) => WriteOp::Delete { before: change.image },
             (false, false) => return,
         };
@@ -151,7 +175,7 @@ pub(super) fn plan<L: LedgerView + ?Sized>(
     names: bool,
     there: KeyMap<bool>,
     ledger: &L,
-) -> Result<Plan, TooOld> {
+) -> Result<Plan, CannotPlan> {
     let mut planner = Planner::new(rule, ledger, there);
     let mut winners: Vec<&Change> = Vec::with_capacity(changes.all.len());
     for change in &changes.all {
@@ -169,31 +193,53 @@ pub(super) fn plan<L: LedgerView + ?Sized>(
     Ok(planner.plan)
 }
 
+/// The changes of one key, folded.
+struct Folded {
+    /// The row was there at the source before the first of them.
+    expected: bool,
+    /// Index of the last of them.
+    last: usize,
+    /// Index of the last one that leaves a row.
+    last_present: Option<usize>,
+}
+
 /// Writes the last state of each key only, like next to like, so that many rows go in one statement.
 fn write_folded<L: LedgerView + ?Sized>(planner: &mut Planner<'_, L>, folded: &[&Change]) {
-    let mut last: KeyMap<usize> = KeyMap::default();
-    // What the source had before the first change is what is there now, unless we know better.
-    let mut expected: KeyMap<bool> = KeyMap::default();
+    let mut keys: KeyMap<Folded> = KeyMap::default();
     for (index, change) in folded.iter().enumerate() {
-        expected.entry(change.key).or_insert(change.expected);
-        last.insert(change.key, index);
+        let new = Folded { expected: change.expected, last: index, last_present: None };
+        let key = keys.entry(change.key).or_insert(new);
+        key.last = index;
+        if change.present {
+            key.last_present = Some(index);
+        }
     }
     let mut order: Vec<(u32, u8, usize)> = folded
         .iter()
         .enumerate()
-        .filter(|(index, change)| last[&change.key] == *index)
+        .filter(|(index, change)| keys[&change.key].last == *index)
         .map(|(index, change)| {
-            let there = *planner.there.get(&change.key).unwrap_or(&expected[&change.key]);
+            let there = *planner.there.get(&change.key).unwrap_or(&keys[&change.key].expected);
             let rank = match (there, change.present) {
-                (_, false) => 0,
+                (true, false) => 0,
                 (true, true) => 1,
                 (false, true) => 2,
+                (false, false) => 3,
             };
             (change.table_number, rank, index)
         })
         .collect();
     order.sort_unstable();
     for (_, _, index) in order {
-        planner.write(folded[index], expected[&folded[index].key]);
+        let change = folded[index];
+        let Folded { expected, last_present, .. } = keys[&change.key];
+        // A row that came and went, and nobody looked whether one is there: only trying tells. If
+        // there is one, it has to go as well.
+        if !change.present && !expected && !planner.there.contains_key(&change.key) {
+            last_present.into_iter().for_each(|present| planner.write(folded[present], expected));
+            planner.write(change, true);
+        } else {
+            planner.write(change, expected);
+        }
     }
 }

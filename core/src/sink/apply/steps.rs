@@ -3,15 +3,22 @@
 use super::{Apply, Asked, Awaits, Care, Then, careful, plan};
 use crate::channel::keys::KeyMap;
 use crate::filter::decide::ConflictRule;
+use crate::key::KeyHash;
 use crate::ledger::LedgerView;
 use crate::mark::Mark;
-use crate::sink::apply::plan::{Plan, TooOld};
 use crate::sink::step::{Found, Isolation, Outcome, RetryCause, Step, Stop, StopKind, Verdict};
+use crate::time::Micros;
+use crate::version::Version;
+
+/// After so many races in a row it is no race.
+const RACED_MAX: u32 = 10;
 
 impl Apply {
     pub(super) fn begin(&mut self) -> Step {
         self.awaits = Awaits::Begin;
         self.marked = false;
+        self.fence = None;
+        self.evicted.clear();
         Step::Begin(self.isolation)
     }
 
@@ -44,9 +51,23 @@ impl Apply {
             (Awaits::Lock, Outcome::Locked(found)) => self.locked(&found),
             (Awaits::Position, Outcome::Position(position)) => {
                 self.awaits = Awaits::Ledger;
+                self.fence = Some(position);
                 Step::AwaitLedger(position)
             }
             (Awaits::Ledger, Outcome::Ok) => self.decide(ledger),
+            (Awaits::PositionAfter, Outcome::Position(position)) if self.fence == Some(position) => {
+                self.written()
+            }
+            (Awaits::PositionAfter, Outcome::Position(position)) => {
+                self.awaits = Awaits::LedgerAfter;
+                Step::AwaitLedger(position)
+            }
+            (Awaits::LedgerAfter, Outcome::Ok) => {
+                if self.plan.inserted.iter().any(|(key, version)| ledger.newest(key) != *version) {
+                    return self.roll_back(Then::Retry(RetryCause::Raced));
+                }
+                self.written()
+            }
             (Awaits::Rows, Outcome::RowsRead(rows)) => {
                 for conflict in &mut self.plan.conflicts {
                     let is_there = |&at: &u32| rows.get(at as usize).is_some_and(Option::is_some);
@@ -64,6 +85,10 @@ impl Apply {
             }
             (Awaits::Savepoint, Outcome::Ok) => self.write(),
             (Awaits::SavepointRolledBack, Outcome::Ok) => self.look(),
+            (Awaits::Write, Outcome::Ok) if self.may_have_missed_a_row() => {
+                self.awaits = Awaits::PositionAfter;
+                Step::ReadPosition
+            }
             (Awaits::Write, Outcome::Ok) => self.written(),
             (Awaits::Conflicts, Outcome::Ok) => self.recorded(),
             (Awaits::Commit, Outcome::Ok) => self.done(),
@@ -96,17 +121,23 @@ impl Apply {
 
     /// Plans, now that all is known, and begins to write.
     fn decide(&mut self, ledger: &dyn LedgerView) -> Step {
+        let ledger = &WithEvicted { ledger, evicted: &self.evicted };
+        let there = std::mem::take(&mut self.there);
         let planned = if self.care == Care::Careful {
-            let there = std::mem::take(&mut self.there);
-            careful::plan(&self.changes, there, &self.holders, ledger, self.config.delete_events)
+            let given = careful::Given {
+                there,
+                holders: &self.holders,
+                eviction_floor: self.base.eviction_floor,
+                delete_events: self.config.delete_events,
+            };
+            careful::plan(&self.changes, given, ledger)
         } else {
             let names = self.config.names_versions || self.config.rule != ConflictRule::None;
-            let there = std::mem::take(&mut self.there);
             plan::plan(&self.changes, self.config.rule, names, there, ledger)
         };
         self.plan = match planned {
             Ok(plan) => plan,
-            Err(too_old) => return self.roll_back(Then::Stop(refused_as_too_old(too_old))),
+            Err(cause) => return self.roll_back(Then::Stop(cause.stop())),
         };
         let resumed = self.marked && self.care == Care::Corrected;
         if resumed {
@@ -123,9 +154,12 @@ impl Apply {
     fn write_mark(&mut self) -> Step {
         // A batch that changes nothing writes nothing: or two channels would answer each other's
         // marks for ever. But a transaction that is begun ends with a mark that claims it.
-        if self.plan.is_empty() && (!self.marked || self.is_partial()) {
+        let claims = self.marked || self.must_mark;
+        if self.plan.is_empty() && (!claims || self.is_partial()) {
             return self.recorded();
         }
+        let evictions = self.plan.evictions.iter();
+        self.evicted.extend(evictions.map(|eviction| (eviction.key, eviction.version)));
         self.awaits = Awaits::Mark;
         Step::WriteMark(Box::new(Mark {
             source: self.config.source,
@@ -163,8 +197,30 @@ impl Apply {
                 self.isolation = Isolation::RepeatableRead;
                 self.roll_back(Then::BeginAgain)
             }
+            _ if self.raced >= RACED_MAX => self.roll_back(Then::Stop(self.never_fits())),
             _ => self.roll_back(Then::Retry(RetryCause::Raced)),
         }
+    }
+
+    fn never_fits(&self) -> Stop {
+        let single = (self.units.len() == 1).then(|| self.units[0].scn);
+        let first = self.units.first().map(|unit| unit.scn).unwrap_or_default();
+        Stop {
+            scn: single,
+            reason: format!(
+                "a row of the changes from SCN {first} on meets other rows of the target in its unique keys, again and again; free those values at the target"
+            ),
+            kind: StopKind::DoesNotFit,
+        }
+    }
+
+    /// A row that was not there could not be locked. Someone may have inserted *and deleted* it since
+    /// the fence, so that the insert met no duplicate; only the ledger shows that. Now the inserted
+    /// rows are locked, so looking once more is enough.
+    fn may_have_missed_a_row(&self) -> bool {
+        self.config.rule == ConflictRule::LastWriteWins
+            && self.isolation == Isolation::ReadCommitted
+            && !self.plan.inserted.is_empty()
     }
 
     fn written(&mut self) -> Step {
@@ -213,12 +269,28 @@ fn count(counts: &mut Vec<(Verdict, u64)>, verdict: Verdict) {
 struct NoLedger;
 
 impl LedgerView for NoLedger {
-    fn newest(&self, _: &crate::key::KeyHash) -> Option<crate::version::Version> {
+    fn newest(&self, _: &KeyHash) -> Option<Version> {
         None
     }
 
-    fn horizon(&self) -> crate::time::Micros {
-        crate::time::Micros::ZERO
+    fn horizon(&self) -> Micros {
+        Micros::ZERO
+    }
+}
+
+/// The ledger as it will be with what the open transaction has evicted.
+struct WithEvicted<'a> {
+    ledger: &'a dyn LedgerView,
+    evicted: &'a KeyMap<Version>,
+}
+
+impl LedgerView for WithEvicted<'_> {
+    fn newest(&self, key: &KeyHash) -> Option<Version> {
+        self.evicted.get(key).copied().max(self.ledger.newest(key))
+    }
+
+    fn horizon(&self) -> Micros {
+        self.ledger.horizon()
     }
 }
 
@@ -235,15 +307,5 @@ pub(super) fn fenced() -> Stop {
         scn: None,
         reason: "another node has taken this channel over; nothing to do".into(),
         kind: StopKind::Fenced,
-    }
-}
-
-fn refused_as_too_old(TooOld(scn): TooOld) -> Stop {
-    Stop {
-        scn: Some(scn),
-        reason: format!(
-            "the change at SCN {scn} is older than the target's conflict window, so it cannot be decided; copy its table again, or skip it"
-        ),
-        kind: StopKind::TooOld,
     }
 }

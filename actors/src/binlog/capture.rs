@@ -1,0 +1,164 @@
+//! The capture: reads the dump, and lets each transaction through [`Pipe`] into the event buffer.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weft_core::binlog::Malformed;
+use weft_core::binlog::assembler::AssembleError;
+use weft_core::binlog::format::EventError;
+use weft_core::binlog::resume::log_name;
+use weft_core::binlog::table_map::TableMapError;
+use weft_core::stamp::ScanError;
+use weft_core::transaction::{Body, Transaction};
+
+use super::actor::ReplicatorArgs;
+use super::ledger::SharedLedger;
+use super::pipe::{Output, Pipe, PipeArgs};
+use super::restore::Place;
+use crate::ports::{BufferError, SourceError, StoreError};
+
+/// Why a capture ended. All are tried again; what a person must see to is in the text.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CaptureError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    #[error(transparent)]
+    Table(#[from] TableMapError),
+    #[error(transparent)]
+    Event(#[from] EventError),
+    #[error("{0}")]
+    Stopped(String),
+    #[error("a task of the capture failed: {0}")]
+    Task(String),
+}
+
+impl From<Malformed> for CaptureError {
+    fn from(malformed: Malformed) -> CaptureError {
+        CaptureError::Event(malformed.into())
+    }
+}
+
+impl From<tokio::task::JoinError> for CaptureError {
+    fn from(error: tokio::task::JoinError) -> CaptureError {
+        CaptureError::Task(error.to_string())
+    }
+}
+
+/// How often a full disk is tried again.
+const DISK_RETRY: Duration = Duration::from_secs(1);
+
+/// Captures from `place` until something ends it.
+///
+/// # Errors
+/// Always ends with one.
+pub async fn run(args: &Arc<ReplicatorArgs>, place: Place) -> Result<Infallible, CaptureError> {
+    let mut stream = args.source.stream(place.from.clone()).await?;
+    args.board.update(|status| {
+        status.running = true;
+        status.reason = None;
+    });
+    let mut pipe = Pipe::new(
+        PipeArgs {
+            source: args.source.clone(),
+            buffer: args.buffer.clone(),
+            store: args.store.clone(),
+            wanted: args.wanted.clone(),
+            instance: args.instance.clone(),
+            origin: args.id,
+            spill_bytes: args.spill_bytes,
+            replayed: None,
+        },
+        &place,
+    );
+    let mut output = ToBuffer { args: args.clone() };
+    loop {
+        let events = stream.next().await?;
+        let bytes: usize = events.iter().map(Vec::len).sum();
+        for event in &events {
+            pipe.event(event, &args.ledger, &mut output).await?;
+        }
+        metrics::counter!("weft_binlog_bytes_total", "instance" => args.instance.clone())
+            .increment(bytes as u64);
+        tell(args, &pipe);
+    }
+}
+
+/// Tells the readers of buffer and ledger how far the capture came.
+fn tell(args: &ReplicatorArgs, pipe: &Pipe) {
+    let position = pipe.position();
+    args.ledger.announce(position);
+    if let Some(newest) = args.buffer.newest() {
+        args.newest.send_if_modified(|current| {
+            let moved = *current != newest;
+            *current = newest;
+            moved
+        });
+    }
+    args.gtids.update(|gtids| gtids.clone_from(pipe.gtids()));
+    args.board.update(|status| {
+        status.scn = args.buffer.newest();
+        status.gtid = pipe.gtids().to_string();
+        status.file = format!("{}:{}", log_name(pipe.log_base(), position.log_index), position.log_pos);
+    });
+}
+
+/// Appends to the event buffer, waiting while its disk is full.
+struct ToBuffer {
+    args: Arc<ReplicatorArgs>,
+}
+
+impl Output for ToBuffer {
+    async fn frame(&mut self, transaction: Transaction) -> Result<(), CaptureError> {
+        if let Body::Heartbeat { written } = transaction.header.body {
+            let read = self.args.clock.now();
+            self.args.board.update(|status| status.heartbeat = Some((written, read)));
+            expire(&self.args.ledger, &self.args, written);
+        }
+        loop {
+            match self.args.buffer.append(&transaction) {
+                Ok(()) => break,
+                Err(error @ BufferError::Write { .. }) => {
+                    tracing::error!(instance = self.args.instance, %error, "capture waits");
+                    self.args.board.update(|status| status.reason = Some(error.to_string()));
+                    tokio::time::sleep(DISK_RETRY).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        metrics::counter!("weft_binlog_transactions_total", "instance" => self.args.instance.clone())
+            .increment(1);
+        Ok(())
+    }
+
+    async fn bumped(
+        &mut self,
+        scn: weft_core::scn::Scn,
+        time: weft_core::time::Micros,
+    ) -> Result<(), CaptureError> {
+        Ok(self.args.store.record_stamp(scn, time)?)
+    }
+}
+
+/// Lets entries go that are older than the conflict window by binlog time, one stretch a heartbeat.
+fn expire(ledger: &SharedLedger, args: &ReplicatorArgs, heartbeat: weft_core::time::Micros) {
+    let window_us = args.conflict_window.as_micros() as u64;
+    let before = heartbeat.minus(window_us).min((args.inbound_time)());
+    ledger.write(|ledger| {
+        // Once a minute is often enough: an entry that lives a little longer does no harm.
+        if before.since(weft_core::ledger::LedgerView::horizon(ledger)) > 60_000_000 {
+            ledger.raise_horizon(before);
+        }
+        for _ in 0..8 {
+            ledger.sweep();
+        }
+    });
+}

@@ -1,0 +1,23 @@
+//! Writes the instance's heartbeat row, so that lag is end to end and true when idle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::ports::{Clock, Source};
+
+/// Writes a heartbeat every `interval` until the handle is aborted. What fails is tried again with
+/// the next one: an instance that cannot be written shows as growing lag.
+pub fn start(source: Arc<dyn Source>, clock: Arc<dyn Clock>, interval: Duration) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = source.heartbeat(clock.now()).await {
+                tracing::debug!(%error, "no heartbeat was written");
+            }
+        }
+    })
+}

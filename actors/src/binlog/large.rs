@@ -1,0 +1,94 @@
+//! A transaction too large for memory: its chunks went to disk as they came, and pass twice. The
+//! first pass finds the one time of its local rows, the second stamps and sends part after part.
+
+use bytes::Bytes;
+use weft_core::stamp::{self, Naming};
+use weft_core::time::Micros;
+use weft_core::transaction::{Body, Part, SilentKey, Transaction};
+use weft_core::version::Version;
+
+use super::capture::CaptureError;
+use super::ledger::SharedLedger;
+use super::pipe::{Head, Output, Pipe, note_marks, silent_keys};
+
+impl Pipe {
+    pub(super) async fn large<O: Output>(
+        &mut self,
+        head: &Head,
+        rest: &Bytes,
+        ledger: &SharedLedger,
+        output: &mut O,
+    ) -> Result<(), CaptureError> {
+        if !rest.is_empty() {
+            self.spill()?.push(rest)?;
+        }
+        let spill = self.spill.take().expect("only spilled transactions are large");
+        let scn = head.scn;
+        let mut naming = Naming::default();
+        let mut greatest: Option<Micros> = None;
+        let mut with_rows: Option<usize> = None;
+        for index in 0..spill.chunks() {
+            let scanned = self.scan(&spill.read(index)?, scn, 0).await?;
+            note_marks(&scanned, ledger);
+            scanned.marks.iter().for_each(|mark| naming.add(mark));
+            greatest = greatest.max(stamp::max_known(&scanned.rows, &naming, &*ledger.read()));
+            if !scanned.marks.is_empty() || !scanned.rows.rows.is_empty() {
+                with_rows = Some(index);
+            }
+        }
+        let Some(last) = with_rows else { return Ok(()) };
+        let time = self.time_of(head, ledger, |_| greatest);
+        if time.bumped {
+            output.bumped(scn, time.time).await?;
+        }
+        let (mut naming, mut rows_before) = (Naming::default(), 0);
+        // The frame that is ready but for one thing: whether it is the last.
+        let mut pending: Option<Transaction> = None;
+        let mut parts = 0;
+        for index in 0..=last {
+            let mut scanned = self.scan(&spill.read(index)?, scn, rows_before).await?;
+            let mut named_here = Naming::default();
+            for mark in &scanned.marks {
+                naming.add(mark);
+                named_here.add(mark);
+            }
+            let rows = &mut scanned.rows;
+            ledger.write(|ledger| {
+                stamp::stamp_rows(rows, &naming, ledger, Version::new(time.time, self.args.origin));
+                stamp::record_named(&named_here, ledger);
+            });
+            rows.silent = silent_keys(&named_here, rows);
+            let count = rows.rows.len() as u32;
+            // A part without rows would not rise above the one before: its keys go along with that.
+            if count == 0
+                && let Some(before) = &mut pending
+            {
+                add_silent(before, std::mem::take(&mut rows.silent));
+                continue;
+            }
+            if let Some(before) = pending.take() {
+                output.frame(as_part(before, parts, false)).await?;
+                parts += 1;
+            }
+            let mut header = self.header(head, Body::Rows(scanned.rows));
+            header.scn = scn.with_row(rows_before);
+            pending = Some(Transaction { header, raw: scanned.raw });
+            rows_before += count;
+        }
+        let last = pending.expect("at least one chunk has rows or names keys");
+        output.frame(if parts == 0 { last } else { as_part(last, parts, true) }).await
+    }
+}
+
+fn as_part(mut transaction: Transaction, index: u32, last: bool) -> Transaction {
+    if let Body::Rows(rows) = &mut transaction.header.body {
+        rows.part = Some(Part { index, last });
+    }
+    transaction
+}
+
+fn add_silent(transaction: &mut Transaction, silent: Vec<SilentKey>) {
+    if let Body::Rows(rows) = &mut transaction.header.body {
+        rows.silent.extend(silent);
+    }
+}

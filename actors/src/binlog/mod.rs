@@ -1,0 +1,19 @@
+//! The binlog stage: turns one instance's binlog into stamped frames in the event buffer, and keeps
+//! the instance's ledger.
+//!
+//! [`actor`] owns the life of a replicator: it finds where to go on, runs the capture in a task of
+//! its own, and starts it again for ever. [`capture`] is the pipe: events in, stamps and frames out.
+//! [`restore`] brings the ledger to where the buffer ends. [`refill`] reads history that the buffer
+//! does not hold any more from the instance again.
+
+pub mod actor;
+pub mod capture;
+pub mod checkpoint;
+pub mod heartbeat;
+mod large;
+pub mod ledger;
+pub mod pipe;
+pub mod refill;
+pub mod restore;
+pub mod shapes;
+pub mod status;

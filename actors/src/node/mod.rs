@@ -1,0 +1,3 @@
+//! The node's own actor: supervises replicators and channels.
+
+pub mod supervisor;

@@ -1,0 +1,208 @@
+//! Keys are equal to Weft exactly where a unique index of the server says so.
+//!
+//! For every collation that is weighed: all characters of the basic plane (where the character set
+//! has them) and random pairs of strings, against a real MariaDB.
+
+use std::collections::BTreeSet;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, OptsBuilder};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tempfile::TempDir;
+use weft_core::key::collation::{id_of, supported_names, weigh};
+
+/// A server of this test's own; killed when dropped.
+struct Server {
+    process: Child,
+    socket: String,
+    _dir: TempDir,
+}
+
+impl Server {
+    fn start() -> Server {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let data = dir.path().join("data").display().to_string();
+        let socket = dir.path().join("s.sock").display().to_string();
+        let installed = Command::new("mariadb-install-db")
+            .args(["--no-defaults", "--user=root", "--auth-root-authentication-method=normal"])
+            .arg(format!("--datadir={data}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .expect("mariadb-install-db is installed");
+        assert!(installed.success(), "mariadb-install-db failed");
+        let process = Command::new("mariadbd")
+            .args(["--no-defaults", "--user=root", "--skip-networking"])
+            .args(["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M"])
+            .arg(format!("--datadir={data}"))
+            .arg(format!("--socket={socket}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mariadbd is installed");
+        Server { process, socket, _dir: dir }
+    }
+
+    async fn connect(&self) -> Conn {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let options = OptsBuilder::default().user(Some("root")).socket(Some(&self.socket));
+            match Conn::new(options).await {
+                Ok(conn) => return conn,
+                Err(error) if Instant::now() > deadline => panic!("the server does not answer: {error}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A server that is gone already needs no killing.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn charset_of(collation: &str) -> &str {
+    collation.split('_').next().expect("a split has a first part")
+}
+
+#[tokio::test]
+async fn characters_are_equal_where_the_server_says_so() {
+    let server = Server::start();
+    let mut conn = server.connect().await;
+    prepare(&mut conn).await;
+    let cases = [
+        "utf8mb4_general_ci",
+        "utf8mb3_general_ci",
+        "utf8mb4_general_nopad_ci",
+        "utf8mb4_unicode_ci",
+        "utf8mb3_unicode_ci",
+        "utf8mb4_unicode_nopad_ci",
+        "utf8mb4_bin",
+        "latin1_swedish_ci",
+        "latin1_swedish_nopad_ci",
+        "ascii_general_ci",
+    ];
+    for collation in cases {
+        // Every character between two letters, as at an end it could be padding; those that the
+        // character set lacks are left out.
+        let charset = charset_of(collation);
+        let table = format!(
+            "CREATE OR REPLACE TABLE c (seq INT PRIMARY KEY, c VARCHAR(3) CHARACTER SET {charset} COLLATE {collation})"
+        );
+        conn.query_drop(table).await.expect("the table is created");
+        let fill = "INSERT IGNORE INTO c SELECT seq, CONCAT('x', CONVERT(UNHEX(LPAD(HEX(seq), 4, '0')) USING ucs2), 'x') \
+                    FROM seq_0_to_65535 WHERE seq NOT BETWEEN 0xD800 AND 0xDFFF";
+        conn.query_drop(fill).await.expect("the characters are inserted");
+        if !charset.starts_with("utf8") {
+            conn.query_drop("DELETE FROM c WHERE c = 'x?x' AND seq <> 63").await.expect("lost characters go");
+        }
+        let groups: Vec<(i32, i32)> = conn
+            .query("SELECT seq, FIRST_VALUE(seq) OVER (PARTITION BY c ORDER BY seq) FROM c ORDER BY seq")
+            .await
+            .expect("the server groups");
+        let values: Vec<(i32, Vec<u8>)> = conn
+            .query("SELECT seq, CAST(c AS BINARY) FROM c ORDER BY seq")
+            .await
+            .expect("the values are read");
+        let id = id_of(collation).expect("a supported collation");
+        let mut first_of = std::collections::HashMap::new();
+        assert!(groups.len() >= 128, "{collation}: {} characters", groups.len());
+        for ((seq, first), (_, value)) in groups.iter().zip(&values) {
+            let weights = weigh(id, value).expect("a supported collation");
+            let ours = *first_of.entry(weights).or_insert(*seq);
+            assert_eq!(ours, *first, "{collation}: U+{seq:04X} is equal to U+{first:04X} on the server");
+        }
+    }
+}
+
+#[tokio::test]
+async fn strings_are_equal_where_a_unique_index_says_so() {
+    let server = Server::start();
+    let mut conn = server.connect().await;
+    prepare(&mut conn).await;
+    let mut rng = StdRng::seed_from_u64(7);
+    for collation in supported_names().iter().filter(|name| **name != "binary") {
+        let charset = charset_of(collation);
+        let rich = charset.starts_with("utf") || charset == "ucs2";
+        for table in ["s", "p"] {
+            let unique = if table == "s" { "UNIQUE (pair, c)" } else { "KEY (pair, c)" };
+            conn.query_drop(format!(
+                "CREATE OR REPLACE TABLE {table} (pair INT, side INT, \
+                 c VARCHAR(12) CHARACTER SET {charset} COLLATE {collation}, {unique}) ENGINE=InnoDB"
+            ))
+            .await
+            .expect("the table is created");
+        }
+        let pairs = if rich { 600 } else { 150 };
+        let values: Vec<String> = (0..pairs).flat_map(|pair| both_sides(&mut rng, pair, rich)).collect();
+        for table in ["s", "p"] {
+            let insert = format!("INSERT IGNORE INTO {table} VALUES {}", values.join(","));
+            conn.query_drop(insert).await.expect("the pairs are inserted");
+        }
+        let kept: Vec<(i32, i32)> =
+            conn.query("SELECT pair, COUNT(*) FROM s GROUP BY pair ORDER BY pair").await.expect("read");
+        let both: Vec<(Vec<u8>, Vec<u8>)> = conn
+            .query(
+                "SELECT CAST(a.c AS BINARY), CAST(b.c AS BINARY) FROM p a JOIN p b \
+                 ON a.pair = b.pair AND a.side = 0 AND b.side = 1 ORDER BY a.pair",
+            )
+            .await
+            .expect("read");
+        let id = id_of(collation).expect("a supported collation");
+        assert_eq!((kept.len(), both.len()), (pairs, pairs));
+        let mut verdicts = BTreeSet::new();
+        for ((pair, count), (a, b)) in kept.iter().zip(&both) {
+            let ours = weigh(id, a) == weigh(id, b);
+            verdicts.insert(ours);
+            assert_eq!(ours, *count == 1, "{collation}, pair {pair}: {a:02x?} and {b:02x?}");
+        }
+        assert_eq!(verdicts.len(), 2, "{collation}: pairs of both kinds are needed");
+    }
+}
+
+async fn prepare(conn: &mut Conn) {
+    for statement in ["CREATE DATABASE IF NOT EXISTS t", "USE t", "SET NAMES utf8mb4", "SET sql_mode = ''"] {
+        conn.query_drop(statement).await.expect("the session is set up");
+    }
+}
+
+/// Two strings as SQL rows: the second is the first, changed a little, mostly in ways that a
+/// collation may overlook.
+fn both_sides(rng: &mut StdRng, pair: usize, rich: bool) -> [String; 2] {
+    const PLAIN: &[char] = &['a', 'A', 'b', 'B', ' ', '\t', 'z', '0', '~'];
+    const RICH: &[char] = &[
+        'ä', 'Ä', 'ß', 's', 'é', 'E', '\u{300}', '\u{200B}', '\u{A0}', '\u{3000}', 'ﬁ', 'f', 'i', '漢', '字',
+        'İ', 'ı', 'σ', 'ς', 'Œ', 'ĳ', '\u{AD}', 'か', 'が', 'カ', '한', '\u{FFFD}', 'Æ', '㍐', '\u{0}',
+    ];
+    let any = |rng: &mut StdRng| {
+        if rich && rng.random_bool(0.5) {
+            RICH[rng.random_range(0..RICH.len())]
+        } else {
+            PLAIN[rng.random_range(0..PLAIN.len())]
+        }
+    };
+    let first: Vec<char> = (0..rng.random_range(0..5)).map(|_| any(rng)).collect();
+    let mut second = first.clone();
+    match rng.random_range(0..5) {
+        0 => second.push(' '),
+        1 => second = second.iter().flat_map(|c| c.to_uppercase()).collect(),
+        2 => second.push(any(rng)),
+        3 if !second.is_empty() => {
+            let at = rng.random_range(0..second.len());
+            second[at] = any(rng);
+        }
+        _ => {}
+    }
+    let sql = |side: usize, text: Vec<char>| {
+        let bytes: String =
+            text.iter().collect::<String>().bytes().map(|byte| format!("{byte:02x}")).collect();
+        format!("({pair},{side},CONVERT(X'{bytes}' USING utf8mb4))")
+    };
+    [sql(0, first), sql(1, second)]
+}

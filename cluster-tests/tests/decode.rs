@@ -1,0 +1,496 @@
+//! What the decoder reads from a real server's binlog is what the server itself holds.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use weft_core::binlog::assembler::{Assembled, Assembler, AssemblerConfig, RawTransaction};
+use weft_core::binlog::event::{EventHeader, EventType, body};
+use weft_core::binlog::format::{Checksum, Checksums, Format};
+use weft_core::binlog::image::Values;
+use weft_core::binlog::rows::{RowsEvent, RowsKind};
+use weft_core::binlog::table_map::{ColumnShape, TableMap, TableShape};
+use weft_core::binlog::{classify, query::Query};
+use weft_core::catalog::{Column, TableVersion};
+use weft_core::sink::literal::{key_list, write_literal};
+use weft_core::sink::replay::{ReplayBuilder, binlog_statement};
+use weft_core::tables::TableName;
+use weft_core::transaction::DdlKind;
+
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A MariaDB server of its own, gone with its data when dropped.
+struct Server {
+    process: Child,
+    dir: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(options: &[&str]) -> Server {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let data = dir.path().join("data");
+        let installed = Command::new("mariadb-install-db")
+            .args(["--no-defaults", "--user=root", "--auth-root-authentication-method=normal"])
+            .arg(format!("--datadir={}", data.display()))
+            .output()
+            .expect("mariadb-install-db is installed");
+        assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let process = Command::new("mariadbd")
+            .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--server-id=7"])
+            .args(["--gtid-domain-id=3", "--log-bin=binlog", "--binlog-format=ROW"])
+            .args(["--innodb-buffer-pool-size=32M", "--default-time-zone=+00:00", "--sql-mode="])
+            .arg(format!("--port={port}"))
+            .arg(format!("--datadir={}", data.display()))
+            .arg(format!("--socket={}", data.join("s.sock").display()))
+            .args(options)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mariadbd is installed");
+        let server = Server { process, dir };
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !server.try_run("SELECT 1").status.success() {
+            assert!(Instant::now() < deadline, "the server did not answer within {START_TIMEOUT:?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        server
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Runs statements in one session; the script goes by a file, as it may be long.
+    fn try_run(&self, sql: &str) -> Output {
+        let script = self.dir.path().join("script.sql");
+        std::fs::write(&script, sql).expect("the script is written");
+        let mut command = Command::new("mariadb");
+        command.args(["--no-defaults", "-uroot", "--batch", "--skip-column-names", "--raw"]);
+        command.args(["--default-character-set=utf8mb4", "--max-allowed-packet=1G"]);
+        command.arg(format!("--socket={}", self.data().join("s.sock").display()));
+        command.stdin(std::fs::File::open(&script).expect("the script is there"));
+        command.output().expect("the client is installed")
+    }
+
+    /// Runs statements in one session and gives their rows as text.
+    fn run(&self, sql: &str) -> String {
+        let out = self.try_run(sql);
+        let error = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "{error}\nin: {}", sql.chars().take(2000).collect::<String>());
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
+    /// Everything in the binlog file with this number, which must be closed.
+    fn assembled(&self, file: u32, spill_bytes: usize) -> (Vec<Assembled>, Format) {
+        let events = events_of(&self.data().join(format!("binlog.{file:06}")));
+        let mut assembler = Assembler::new(AssemblerConfig { spill_bytes });
+        assembler.place(file, 4);
+        let mut out = Vec::new();
+        let mut checksums = Checksums::new(Checksum::None);
+        for event in events {
+            let event = checksums.strip(event).expect("a valid event");
+            assembler.push(&event, &mut out).expect("an understood event");
+        }
+        (out, assembler.format().expect("a format description event").clone())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Its data goes with it: there is nothing to shut down for.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn events_of(file: &Path) -> Vec<Vec<u8>> {
+    let bytes = std::fs::read(file).expect("the file is there");
+    let mut rest = &bytes[4..];
+    let mut events = Vec::new();
+    while !rest.is_empty() {
+        let size = EventHeader::parse(rest).expect("a header").event_size as usize;
+        events.push(rest[..size].to_vec());
+        rest = &rest[size..];
+    }
+    events
+}
+
+/// A rows event with the table map before it.
+struct Change {
+    table_map: Vec<u8>,
+    version: TableVersion,
+    kind: RowsKind,
+    /// Before- and after-images of updates alternate.
+    images: Vec<Vec<u8>>,
+}
+
+fn split(events: &[u8]) -> Vec<&[u8]> {
+    let (mut events, mut out) = (events, Vec::new());
+    while !events.is_empty() {
+        let size = EventHeader::parse(events).expect("a header").event_size as usize;
+        out.push(&events[..size]);
+        events = &events[size..];
+    }
+    out
+}
+
+fn changes_of(transaction: &RawTransaction, format: &Format, shape: Option<&TableShape>) -> Vec<Change> {
+    let mut maps = std::collections::HashMap::new();
+    let mut changes = Vec::new();
+    for event in split(&transaction.events) {
+        if EventHeader::parse(event).expect("a header").kind == EventType::TableMap {
+            maps.insert(TableMap::parse(event, format).expect("a table map").table_id, event);
+            continue;
+        }
+        let rows = RowsEvent::parse(event, format).expect("a rows event");
+        let table_map = maps[&rows.table_id];
+        let map = TableMap::parse(table_map, format).expect("a table map");
+        let version = map.to_table_version(shape).expect("a table version");
+        let images = rows.images(&version.columns).expect("as many columns");
+        let images = images.flat_map(|images| {
+            let images = images.expect("whole images");
+            images.before.into_iter().chain(images.after).map(|range| event[range].to_vec())
+        });
+        let images = images.collect();
+        changes.push(Change { table_map: table_map.to_vec(), version, kind: rows.kind, images });
+    }
+    changes
+}
+
+fn changes(assembled: &[Assembled], format: &Format, shape: Option<&TableShape>) -> Vec<Change> {
+    let transactions = assembled.iter().filter_map(|item| match item {
+        Assembled::Transaction(transaction) => Some(transaction),
+        _ => None,
+    });
+    transactions.flat_map(|transaction| changes_of(transaction, format, shape)).collect()
+}
+
+fn literals(columns: &[Column], image: &[u8]) -> String {
+    let mut out = String::new();
+    for (column, value) in columns.iter().zip(Values::new(columns, image)) {
+        if !out.is_empty() {
+            out.push(',');
+        }
+        write_literal(&mut out, &value.expect("a value"), column).expect("a literal");
+    }
+    out
+}
+
+fn checksum(server: &Server, table: &str) -> u64 {
+    let line = server.run(&format!("CHECKSUM TABLE {table}"));
+    line.split('\t').nth(1).and_then(|sum| sum.trim().parse().ok()).expect("a checksum")
+}
+
+const EVERY_TYPE: &str = "
+    id INT PRIMARY KEY,
+    t1 TINYINT, t2 SMALLINT, t3 MEDIUMINT, t4 INT, t5 BIGINT,
+    u1 TINYINT UNSIGNED, u2 SMALLINT UNSIGNED, u3 MEDIUMINT UNSIGNED, u4 INT UNSIGNED, u5 BIGINT UNSIGNED ZEROFILL,
+    f1 FLOAT, f2 DOUBLE, d1 DECIMAL(65,30), d2 DECIMAL(10,0), d3 DECIMAL(5,5), d4 DECIMAL(19,9) UNSIGNED,
+    y YEAR, b1 BIT(1), b9 BIT(9), b64 BIT(64),
+    da DATE, ti TIME, ti1 TIME(1), ti3 TIME(3), ti6 TIME(6), dt DATETIME, dt2 DATETIME(2), dt6 DATETIME(6),
+    ts TIMESTAMP NULL, ts1 TIMESTAMP(1) NULL, ts6 TIMESTAMP(6) NULL,
+    c CHAR(10), cl CHAR(255), c1 CHAR(5) CHARACTER SET latin1, bi BINARY(4), bl BINARY(255),
+    v VARCHAR(20), vl VARCHAR(2000) COLLATE utf8mb4_unicode_ci, vu VARCHAR(20) CHARACTER SET ucs2, vb VARBINARY(300),
+    tt TINYTEXT, tx TEXT CHARACTER SET sjis, tm MEDIUMTEXT, tl LONGTEXT COLLATE utf8mb4_nopad_bin,
+    o1 TINYBLOB, o2 BLOB, o3 MEDIUMBLOB, o4 LONGBLOB,
+    e ENUM('', 'a', 'ä', 'it''s', '3'), e2 ENUM('x','y') CHARACTER SET latin1, s SET('r', 'g', 'bl', 'ö'),
+    j JSON, g GEOMETRY, p POINT, uu UUID, i6 INET6, i4 INET4,
+    vc VARCHAR(500) COMPRESSED, bc BLOB COMPRESSED, ge INT AS (id + 1) PERSISTENT";
+
+/// Values of all columns but the generated one.
+const ROWS: [&str; 5] = [
+    "1, -128, -32768, -8388608, -2147483648, -9223372036854775808,
+     255, 65535, 16777215, 4294967295, 18446744073709551615,
+     -1.17549e-38, 1.7976931348623157e308, -12345678901234567890123456789012345.123456789012345678901234567891, 9999999999, -0.99999, 9999999999.999999999,
+     1901, b'1', b'111111111', b'1111111111111111111111111111111111111111111111111111111111111111',
+     '9999-12-31', '-01:02:03', '-01:02:03.4', '-01:02:03.456', '-838:59:59.999999', '9999-12-31 23:59:59', '2024-02-29 12:34:56.78', '1000-01-01 00:00:00.000001',
+     '2038-01-19 03:14:07', '1970-01-01 00:00:01.9', '2000-02-29 23:59:59.999999',
+     'ab  ', REPEAT('é', 255), 'ä', X'01000000', CONCAT(X'00', REPEAT('z', 200), X'0000'),
+     'it''s \\\\ \\n', REPEAT('ü', 1500), 'ąб', X'00FF00', 'tiny', 'テスト', REPEAT('m', 70000), 'trail ',
+     X'00', REPEAT(X'FF00', 1000), REPEAT('b', 70000), X'',
+     'ä', 'y', 'r,bl,ö', '{\"a\": [1, null]}', ST_GeomFromText('LINESTRING(0 0,1 1)', 4326), POINT(1.5, -2), '550e8400-e29b-11d4-a716-446655440000', '2001:db8::', '255.0.0.0',
+     REPEAT('q', 400), REPEAT('w', 5000)",
+    "2, 127, 32767, 8388607, 2147483647, 9223372036854775807, 0, 0, 0, 0, 0,
+     3.40282e38, -2.2250738585072014e-308, 0.000000000000000000000000000001, -9999999999, 0.00001, 0,
+     2155, b'0', b'0', b'1',
+     '0000-00-00', '838:59:59', '-00:00:00.1', '-00:00:00.001', '-00:00:00.000001', '0000-00-00 00:00:00', '0000-00-00 00:00:00', '2024-00-00 00:00:00',
+     '0000-00-00 00:00:00', '0000-00-00 00:00:00', '0000-00-00 00:00:00',
+     '', '', '', X'', X'', '', '', '', X'', '', '', '', '', X'', X'', X'', X'', '', 'x', '', '[]', NULL, NULL,
+     '00000000-0000-0000-0000-000000000000', '::', '0.0.0.0', '', ''",
+    "3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL",
+    "4, -1, -1, -1, -1, -1, 128, 32768, 8388608, 2147483648, 9223372036854775808,
+     0.1, 0.1, -0.000000000000000000000000000001, 1, 0.5, 0.000000001,
+     0, b'1', b'100000000', b'1000000000000000000000000000000000000000000000000000000000000000',
+     '0001-01-01', '00:00:00', '12:00:00.9', '100:00:00.999', '00:00:00.999999', '1970-01-01 00:00:00', '1999-12-31 23:59:59.99', '9999-12-31 23:59:59.999999',
+     '2024-12-31 23:59:59', '2024-03-01 00:00:00.1', '2023-02-28 23:59:59.000001',
+     '😀', 'x', 'ÿ', X'00000001', X'FF', '😀', 'a', 'x', REPEAT(X'AB', 300), REPEAT('t', 255), 'x', 'x', '😀', X'FF', X'FF', X'FF', X'FF',
+     '3', NULL, 'g', '\"x\"', POINT(0, 0), POINT(0, 0), '017f22e2-79b0-7cc3-98c4-dc0c0c07398f', '::ffff:1.2.3.4', '1.2.3.4', 'ab', 'cd'",
+    "5, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, -0.0, -0.0, 0, 0, 0, 1, 2024, NULL, NULL, b'0',
+     '2024-02-29', '-838:59:59', '838:59:58.9', '-10:00:00.500', '10:00:00.000010', '2024-02-29 00:00:00', '2024-02-29 00:00:00', '2024-02-29 00:00:00',
+     '1970-01-01 00:00:01', '2038-01-19 03:14:07.9', '2038-01-19 03:14:07.999999',
+     'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 5, 2, 15, '1', NULL, NULL,
+     '6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'fe80::1', '127.0.0.1', REPEAT('x', 500), REPEAT(UUID(), 100)",
+];
+
+fn insert_every_type(server: &Server) {
+    let names = server.run(
+        "SELECT GROUP_CONCAT(column_name ORDER BY ordinal_position) FROM information_schema.columns
+         WHERE table_schema = 's' AND table_name = 'src' AND column_name <> 'ge'",
+    );
+    let inserts = ROWS.map(|row| format!("INSERT INTO src ({}) VALUES ({row});", names.trim()));
+    server.run(&format!("USE s; BEGIN; {} COMMIT;", inserts.concat()));
+}
+
+/// Fills `dst` with the images' values as literals, without the generated column.
+fn copy_by_literals(server: &Server, changes: &[Change]) {
+    for change in changes.iter().filter(|change| change.version.name.table == "src") {
+        assert_eq!(change.kind, RowsKind::Write);
+        let columns = change.version.columns.len() - 1;
+        let names: Vec<String> =
+            change.version.columns[..columns].iter().map(|column| format!("`{}`", column.name)).collect();
+        for image in &change.images {
+            let values = literals(&change.version.columns, image);
+            let (values, _generated) = values.rsplit_once(',').expect("many values");
+            server.run(&format!("USE s; INSERT INTO dst ({}) VALUES ({values})", names.join(",")));
+        }
+    }
+}
+
+/// Runs the changes of `src` again as row events, in one transaction of one session.
+fn replay(server: &Server, changes: &[Change], format: &Format, limit_bytes: usize) -> usize {
+    let mut builder = ReplayBuilder::new(limit_bytes);
+    for change in changes {
+        let images = change.images.iter().map(Vec::as_slice);
+        builder.rows(change.kind, &change.table_map, images).expect("a table map");
+    }
+    let statements = builder.statements();
+    let count = statements.len();
+    server.run(&format!(
+        "SET foreign_key_checks = 1; {}; BEGIN; {}; COMMIT",
+        binlog_statement(format.canonical()),
+        statements.join("; ")
+    ));
+    count
+}
+
+#[test]
+fn every_type_reads_back_as_the_server_reads_it() {
+    let server = Server::start(&["--binlog-row-metadata=FULL"]);
+    server.run(&format!("CREATE DATABASE s DEFAULT CHARACTER SET utf8mb4; USE s; CREATE TABLE src ({EVERY_TYPE}); CREATE TABLE dst LIKE src"));
+    server.run("FLUSH BINARY LOGS");
+    insert_every_type(&server);
+    server.run("SET GLOBAL log_bin_compress = ON, GLOBAL log_bin_compress_min_len = 10; FLUSH BINARY LOGS");
+    let source = checksum(&server, "s.src");
+
+    let (assembled, format) = server.assembled(2, 1 << 30);
+    let plain = changes(&assembled, &format, None);
+    assert_eq!(plain.iter().map(|change| change.images.len()).sum::<usize>(), ROWS.len());
+    assert!(plain[0].version.exact);
+    assert_eq!(plain[0].version.primary_key, [0]);
+    copy_by_literals(&server, &plain);
+    assert_eq!(checksum(&server, "s.dst"), source, "literals say what the server holds");
+
+    server.run("USE s; DELETE FROM src");
+    replay(&server, &plain, &format, 1 << 20);
+    assert_eq!(checksum(&server, "s.src"), source, "replayed row events bring the rows back");
+
+    // The same rows once more, through compressed row events and in chunks.
+    server.run("USE s; DELETE FROM src; FLUSH BINARY LOGS");
+    insert_every_type(&server);
+    server.run("FLUSH BINARY LOGS");
+    let compressed = server.data().join("binlog.000004");
+    assert!(events_of(&compressed).iter().any(|event| event[4] == EventType::WriteRowsCompressedV1.code()));
+    let (assembled, format) = server.assembled(4, 1 << 30);
+    let unpacked = changes(&assembled, &format, None);
+    let texts = |changes: &[Change]| -> Vec<String> {
+        let texts = |change: &Change| -> Vec<String> {
+            change.images.iter().map(|image| literals(&change.version.columns, image)).collect()
+        };
+        changes.iter().flat_map(texts).collect()
+    };
+    assert_eq!(texts(&plain)[..4], texts(&unpacked)[..4]);
+}
+
+#[test]
+fn without_metadata_the_servers_description_fills_in_names_and_signs() {
+    let server = Server::start(&["--binlog-row-metadata=NO_LOG"]);
+    server.run(&format!("CREATE DATABASE s DEFAULT CHARACTER SET utf8mb4; USE s; CREATE TABLE src ({EVERY_TYPE}); CREATE TABLE dst LIKE src"));
+    server.run("FLUSH BINARY LOGS");
+    insert_every_type(&server);
+    server.run("FLUSH BINARY LOGS");
+    let described = server.run(
+        "SELECT c.column_name, c.column_type, COALESCE(a.id, IF(c.data_type LIKE '%bl%b' OR c.data_type LIKE '%binary', 63, 0)), c.is_nullable
+         FROM information_schema.columns c LEFT JOIN information_schema.collations a ON a.collation_name = c.collation_name
+         WHERE table_schema = 's' AND table_name = 'src' ORDER BY ordinal_position",
+    );
+    let columns = described.lines().map(|line| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        ColumnShape {
+            name: fields[0].to_owned(),
+            column_type: fields[1].to_owned(),
+            collation: fields[2].parse().expect("a number"),
+            nullable: fields[3] == "YES",
+            default: None,
+            generated: fields[0] == "ge",
+        }
+    });
+    let shape = TableShape { columns: columns.collect(), primary_key: vec![0], unique_keys: vec![] };
+    let (assembled, format) = server.assembled(2, 1 << 30);
+    let changes = changes(&assembled, &format, Some(&shape));
+    assert!(!changes[0].version.exact);
+    copy_by_literals(&server, &changes);
+    assert_eq!(checksum(&server, "s.dst"), checksum(&server, "s.src"));
+}
+
+#[test]
+fn gathered_rows_of_many_transactions_and_tables_replay_in_order() {
+    let server = Server::start(&["--binlog-row-metadata=FULL"]);
+    server.run(
+        "CREATE DATABASE s; USE s; CREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(200), UNIQUE (v));
+         CREATE TABLE b (id INT PRIMARY KEY AUTO_INCREMENT, w DATETIME ON UPDATE NOW())",
+    );
+    let state = || server.run("USE s; SELECT * FROM a ORDER BY id; SELECT * FROM b ORDER BY id");
+    server.run("FLUSH BINARY LOGS");
+    server.run(
+        "USE s; INSERT INTO a SELECT seq, REPEAT(CHAR(97 + seq % 26), seq) FROM seq_1_to_150; INSERT INTO b VALUES (5, NULL), (7, NOW());
+         BEGIN; UPDATE a SET v = CONCAT('x', v) WHERE id < 50; INSERT INTO b VALUES (8, NULL); DELETE FROM a WHERE id > 140; COMMIT;
+         DELETE FROM a WHERE id = 3; INSERT INTO a VALUES (3, 'xccc'), (1000, 'm'); UPDATE b SET id = id + 10",
+    );
+    server.run("FLUSH BINARY LOGS");
+    let expected = state();
+    let (assembled, format) = server.assembled(2, 1 << 30);
+    let changes = changes(&assembled, &format, None);
+    for limit_bytes in [1 << 24, 3000] {
+        server.run("USE s; DELETE FROM a; DELETE FROM b");
+        let statements = replay(&server, &changes, &format, limit_bytes);
+        assert_eq!(statements > 1, limit_bytes == 3000, "{statements} statements");
+        assert_eq!(state(), expected);
+    }
+}
+
+#[test]
+fn key_lists_find_rows_by_the_primary_key_for_every_type_of_key() {
+    let server = Server::start(&["--binlog-row-metadata=FULL"]);
+    server.run("CREATE DATABASE s DEFAULT CHARACTER SET utf8mb4");
+    let keys = [
+        ("INT", "seq"),
+        ("BIGINT UNSIGNED", "seq + 9223372036854775808"),
+        ("VARCHAR(20) COLLATE utf8mb4_unicode_ci", "CONCAT('ä', seq)"),
+        ("VARCHAR(20) COLLATE utf8mb4_bin", "CONCAT('ä', seq)"),
+        ("CHAR(20) CHARACTER SET latin1", "CONCAT('ä', seq)"),
+        ("BINARY(6)", "CONCAT(seq, X'00')"),
+        ("VARBINARY(6)", "CONCAT(seq, X'00')"),
+        ("DECIMAL(12,3)", "seq / 8"),
+        ("FLOAT", "seq / 10"),
+        ("DOUBLE", "seq / 10"),
+        ("BIT(20)", "seq"),
+        ("DATE", "'2024-01-01' + INTERVAL seq DAY"),
+        ("TIME(3)", "SEC_TO_TIME(seq / 8 - 20)"),
+        ("DATETIME(3)", "'2024-01-01' + INTERVAL seq SECOND"),
+        ("TIMESTAMP", "'2024-01-01' + INTERVAL seq SECOND"),
+        ("UUID", "UUID()"),
+        ("INET6", "CONCAT('::', HEX(seq))"),
+    ];
+    for (index, (kind, value)) in keys.iter().enumerate() {
+        server.run(&format!(
+            "USE s; CREATE TABLE k{index} (k {kind}, part SMALLINT, v INT, PRIMARY KEY (k, part));
+             INSERT INTO k{index} SELECT {value}, -seq, seq FROM seq_1_to_500; ANALYZE TABLE k{index}",
+        ));
+    }
+    server.run("FLUSH BINARY LOGS");
+    let (assembled, format) = server.assembled(1, 1 << 30);
+    let changes = changes(&assembled, &format, None);
+    for (index, (kind, _)) in keys.iter().enumerate() {
+        let name = format!("k{index}");
+        let change = changes.iter().find(|change| change.version.name.table == name).expect("its rows");
+        let columns: Vec<&Column> = change.version.columns[..2].iter().collect();
+        // The NULL bitmaps of two and of three columns are both one byte.
+        let row = |image: &Vec<u8>| literals(&change.version.columns[..2], image);
+        let rows: Vec<String> = change.images.iter().take(20).map(row).collect();
+        let list = key_list(&TableName::new("s", &name), &columns, &rows);
+        let join = format!("FROM {list} d JOIN s.{name} t ON t.k = d.k AND t.part = d.part");
+        assert_eq!(server.run(&format!("SELECT COUNT(*) {join}")).trim(), "20", "{kind}: {rows:?}");
+        let plan = server.run(&format!("EXPLAIN SELECT t.v {join} FOR UPDATE"));
+        assert!(plan.contains("\teq_ref\tPRIMARY"), "{kind} does not go by the key: {plan}");
+    }
+}
+
+#[test]
+fn the_stream_says_what_the_server_did() {
+    let server = Server::start(&["--binlog-row-metadata=FULL"]);
+    server.run("CREATE DATABASE s; USE s; CREATE TABLE t (id INT PRIMARY KEY, v TEXT); FLUSH BINARY LOGS");
+    server.run(
+        "USE s; INSERT INTO t VALUES (1, 'a');
+         BEGIN; CREATE TEMPORARY TABLE tmp (x INT); INSERT INTO t VALUES (2, 'b'); SAVEPOINT sp; INSERT INTO t VALUES (3, 'c'); ROLLBACK TO sp; COMMIT;
+         CREATE TABLE u AS SELECT * FROM t; ALTER TABLE t ADD w INT; TRUNCATE TABLE u; DROP TABLE u;
+         INSERT INTO t SELECT seq + 10, REPEAT('x', 1000), 1 FROM seq_1_to_1000; FLUSH BINARY LOGS",
+    );
+    let (assembled, format) = server.assembled(2, 1 << 30);
+    let ddl: Vec<(DdlKind, String)> = assembled
+        .iter()
+        .filter_map(|item| match item {
+            Assembled::Ddl(raw) => {
+                Some((raw.ddl.kind, raw.ddl.tables.iter().map(ToString::to_string).collect()))
+            }
+            _ => None,
+        })
+        .collect();
+    assert!(ddl.contains(&(DdlKind::Other, "s.t".to_owned())), "{ddl:?}");
+    assert_eq!(
+        ddl.iter().filter(|ddl| **ddl == (DdlKind::Destructive, "s.u".to_owned())).count(),
+        2,
+        "{ddl:?}"
+    );
+    let rows: usize = changes(&assembled, &format, None).iter().map(|change| change.images.len()).sum();
+    assert_eq!(rows, 1 + 1 + 2 + 1000, "the row behind the savepoint is gone");
+
+    let size = std::fs::metadata(server.data().join("binlog.000002")).expect("the file is there").len();
+    assert!(
+        matches!(assembled.last(), Some(Assembled::Moved { log_index: 3, log_pos: 4, .. })),
+        "{:?}",
+        assembled.last()
+    );
+    let ends = assembled.iter().filter_map(|item| match item {
+        Assembled::Transaction(transaction) => {
+            Some((transaction.log_pos, transaction.gtid.map(|gtid| (gtid.domain, gtid.server_id))))
+        }
+        _ => None,
+    });
+    let ends: Vec<_> = ends.collect();
+    assert!(ends.windows(2).all(|pair| pair[0].0 < pair[1].0) && ends.iter().all(|end| end.0 < size));
+    assert!(ends.iter().all(|end| end.1 == Some((3, 7))), "{ends:?}");
+
+    // In chunks, with the same rows.
+    let (chunked, _) = server.assembled(2, 50_000);
+    let chunks: Vec<_> = chunked
+        .iter()
+        .filter_map(|item| match item {
+            Assembled::Chunk(chunk) => Some(chunk.clone()),
+            _ => None,
+        })
+        .collect();
+    assert!(chunks.len() > 10 && chunks.iter().all(|chunk| chunk.events.len() <= 50_000));
+    let last = chunked.iter().filter_map(|item| match item {
+        Assembled::Transaction(transaction) if transaction.chunks > 0 => Some(transaction.clone()),
+        _ => None,
+    });
+    let last = last.last().expect("the large transaction");
+    assert_eq!(last.chunks as usize, chunks.len());
+    let pieces = chunks.iter().map(|chunk| chunk.events.clone()).chain([last.events.clone()]);
+    let rows = pieces.map(|events| {
+        let piece = RawTransaction { events, ..last.clone() };
+        changes_of(&piece, &format, None).iter().map(|change| change.images.len()).sum::<usize>()
+    });
+    assert_eq!(rows.sum::<usize>(), 1000);
+    for event in events_of(&server.data().join("binlog.000002")) {
+        if event[4] == EventType::Query.code() {
+            let query = Query::parse(&event, &format).expect("a query");
+            classify::classify(&query.schema, &query.statement);
+            assert!(!body(&event).is_empty());
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Where capture goes on after a start or a lost connection: a pure decision over what was captured
+//! and who answers behind the address now.
+
+use crate::gtid::GtidPosition;
+use crate::scn::Scn;
+
+/// What was captured so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Captured {
+    /// End of the newest transaction that the buffer holds, or where history begins.
+    pub scn: Scn,
+    /// The server that the epoch of `scn` was captured from.
+    pub server_id: u32,
+    /// Names of binlog files without the number: `binlog` for `binlog.000007`.
+    pub log_base: String,
+    /// GTIDs up to `scn`.
+    pub gtids: GtidPosition,
+}
+
+/// Who answers now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answering {
+    pub server_id: u32,
+    /// Binlog file being written, and the position in it.
+    pub file: String,
+    pub position: u64,
+    pub gtids: GtidPosition,
+}
+
+/// How to go on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resume {
+    /// The same server: at this place of its binlog.
+    At { file: String, position: u64 },
+    /// Another server that has all that was captured: after the GTIDs, in this epoch.
+    After { gtids: GtidPosition, epoch: u32, log_base: String },
+    /// Changes were lost; a person must see to it. One line: what and what to do.
+    Stop(String),
+}
+
+/// Decides how capture goes on.
+pub fn resume(captured: &Captured, answering: &Answering) -> Resume {
+    let Some((log_base, log_index)) = split_log_name(&answering.file) else {
+        return Resume::Stop(format!("the binlog file '{}' has no number at its end", answering.file));
+    };
+    if answering.server_id != captured.server_id {
+        return another_server(captured, answering, log_base);
+    }
+    if (log_index, answering.position) < (captured.scn.log_index, captured.scn.log_pos) {
+        return Resume::Stop(format!(
+            "the binlog ends at {}:{}, before {} that was already captured: the server lost its last transactions \
+             or its binlog was reset; make the sites equal again, then start this instance anew with an empty data \
+             directory and `weft uninstall`",
+            answering.file, answering.position, captured.scn
+        ));
+    }
+    Resume::At { file: log_name(log_base, captured.scn.log_index), position: captured.scn.log_pos }
+}
+
+fn another_server(captured: &Captured, answering: &Answering, log_base: &str) -> Resume {
+    if answering.gtids.contains(&captured.gtids) {
+        return Resume::After {
+            gtids: captured.gtids.clone(),
+            epoch: captured.scn.epoch + 1,
+            log_base: log_base.to_owned(),
+        };
+    }
+    Resume::Stop(format!(
+        "server {} answers now instead of {}, and its GTIDs '{}' do not contain '{}' that were captured: changes \
+         would be lost; point the instance's url to a server that has them",
+        answering.server_id, captured.server_id, answering.gtids, captured.gtids
+    ))
+}
+
+/// Base and number of a binlog file's name: `binlog.000007` is (`binlog`, 7).
+pub fn split_log_name(name: &str) -> Option<(&str, u32)> {
+    let (base, number) = name.rsplit_once('.')?;
+    Some((base, number.parse().ok()?))
+}
+
+/// The inverse of [`split_log_name`], with the six digits that servers write.
+pub fn log_name(base: &str, index: u32) -> String {
+    format!("{base}.{index:06}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gtids(text: &str) -> GtidPosition {
+        text.parse().expect("a GTID position")
+    }
+
+    fn captured() -> Captured {
+        let scn = Scn::of_transaction(1, 7, 1_234);
+        Captured { scn, server_id: 11, log_base: "binlog".into(), gtids: gtids("11-11-500") }
+    }
+
+    fn answering() -> Answering {
+        Answering { server_id: 11, file: "binlog.000007".into(), position: 1_234, gtids: gtids("11-11-500") }
+    }
+
+    #[test]
+    fn the_same_server_goes_on_at_the_place() {
+        let at = Resume::At { file: "binlog.000007".into(), position: 1_234 };
+        assert_eq!(resume(&captured(), &answering()), at);
+        let later = Answering { file: "binlog.000009".into(), position: 4, ..answering() };
+        assert_eq!(resume(&captured(), &later), at);
+    }
+
+    #[test]
+    fn a_server_that_lost_its_last_transactions_stops_capture() {
+        let back = Answering { position: 1_000, ..answering() };
+        assert!(
+            matches!(resume(&captured(), &back), Resume::Stop(reason) if reason.contains("lost its last"))
+        );
+        let reset = Answering { file: "binlog.000001".into(), position: 9_999, ..answering() };
+        assert!(matches!(resume(&captured(), &reset), Resume::Stop(_)));
+    }
+
+    #[test]
+    fn another_server_goes_on_by_gtid_in_the_next_epoch_if_it_has_everything() {
+        let other =
+            Answering { server_id: 12, file: "log.000002".into(), position: 99, gtids: gtids("11-12-501") };
+        let after = Resume::After { gtids: gtids("11-11-500"), epoch: 2, log_base: "log".into() };
+        assert_eq!(resume(&captured(), &other), after);
+        let behind = Answering { gtids: gtids("11-12-499"), ..other };
+        assert!(
+            matches!(resume(&captured(), &behind), Resume::Stop(reason) if reason.contains("do not contain"))
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! `weft check`: what stands in the way of replication, found before it does.
+//!
+//! The facts of every instance are read once ([`facts`]); the probes are pure functions over them
+//! ([`probes`]), so that each can be tested without a server.
+
+pub mod facts;
+mod finding;
+mod gather;
+pub mod grants;
+pub mod probes;
+mod tables;
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+use weft_core::tables::TableFilter;
+
+pub use finding::{Finding, Level};
+
+use crate::config::{Channel, ConfigError, Deployment, Direction, Instance};
+use facts::InstanceFacts;
+use probes::{Link, Subject};
+
+/// Errors that a node can live with: rows go by SQL, or the one channel stops and says so.
+const TOLERABLE: [&str; 5] = ["grant-replay", "no-primary-key", "collation", "not-transactional", "cascade"];
+
+/// Checks every instance, or those of one site, and the channels between instances that could be
+/// looked at. Errors first.
+///
+/// # Errors
+/// A variable or password file of an instance is missing.
+pub async fn run(deployment: &Deployment, site: Option<&str>) -> Result<Vec<Finding>, ConfigError> {
+    let wanted = |instance: &&Instance| site.is_none_or(|site| instance.site == site);
+    let instances: Vec<&Instance> = deployment.instances.values().filter(wanted).collect();
+    let mut findings = Vec::new();
+    let mut facts = BTreeMap::new();
+    let mut looking = Vec::new();
+    for instance in instances {
+        let server = instance.server()?;
+        let filters = filters_of(deployment, &instance.name);
+        looking.push(async move { (instance, gather::gather(&instance.name, &server, &filters).await) });
+    }
+    for (instance, gathered) in join_all(looking).await {
+        match gathered {
+            Err(finding) => findings.push(finding),
+            Ok(read) => {
+                findings.extend(of_instance(deployment, instance, &read));
+                facts.insert(instance.name.clone(), read);
+            }
+        }
+    }
+    findings.extend(probes::equal_server_ids(&facts));
+    for (channel, direction) in deployment.directions() {
+        if let (Some(from), Some(to)) = (facts.get(&direction.from), facts.get(&direction.to)) {
+            let link = link(deployment, channel, direction, from, to);
+            findings.extend(probes::link(&link));
+        }
+    }
+    findings.sort_by_key(|finding| finding.level);
+    Ok(findings)
+}
+
+/// The errors for which a node must not start to work with the instance (full name): read from the
+/// instance alone. A server that cannot be reached is none of them: the node waits for it.
+///
+/// # Errors
+/// A variable or password file of the instance is missing.
+///
+/// # Panics
+/// The deployment has no such instance.
+pub async fn fatal(deployment: &Deployment, instance: &str) -> Result<Vec<Finding>, ConfigError> {
+    let instance = &deployment.instances[instance];
+    let filters = filters_of(deployment, &instance.name);
+    let mut findings = match gather::gather(&instance.name, &instance.server()?, &filters).await {
+        Err(finding) => vec![finding],
+        Ok(facts) => of_instance(deployment, instance, &facts),
+    };
+    findings.retain(|finding| {
+        let stays = finding.level == Level::Error && finding.code != "unreachable";
+        stays && !TOLERABLE.contains(&finding.code)
+    });
+    Ok(findings)
+}
+
+/// The table filters of the channels that touch the instance.
+fn filters_of<'a>(deployment: &'a Deployment, instance: &str) -> Vec<&'a TableFilter> {
+    let touches = |channel: &&Channel| {
+        channel.directions.iter().any(|direction| direction.from == instance || direction.to == instance)
+    };
+    deployment.channels.values().filter(touches).map(|channel| &channel.tables).collect()
+}
+
+fn of_instance(deployment: &Deployment, instance: &Instance, facts: &InstanceFacts) -> Vec<Finding> {
+    let touches = |channel: &&Channel| {
+        channel.directions.iter().any(|way| way.from == instance.name || way.to == instance.name)
+    };
+    probes::instance(&Subject {
+        facts,
+        is_source: deployment.is_source(&instance.name),
+        is_target: deployment.is_target(&instance.name),
+        conflict_window: instance.conflict_window,
+        channels: deployment.channels.values().filter(touches).collect(),
+    })
+}
+
+fn link<'a>(
+    deployment: &Deployment,
+    channel: &'a Channel,
+    direction: &'a Direction,
+    from: &'a InstanceFacts,
+    to: &'a InstanceFacts,
+) -> Link<'a> {
+    let number_of = |name: &str| deployment.instances.keys().position(|own| own == name).unwrap_or(0) + 1;
+    Link {
+        channel,
+        from,
+        to,
+        // The two directions of a channel have one look at what concerns both ends alike.
+        first: channel.directions.first() == Some(direction),
+        interleave: (deployment.instances.len(), number_of(&direction.from), number_of(&direction.to)),
+    }
+}

@@ -1,0 +1,104 @@
+//! The replicated tables of one instance.
+
+use weft_core::key::collation::{supported, supported_names};
+
+use super::Subject;
+use crate::check::facts::{KeyColumn, TableFacts};
+use crate::check::finding::Finding;
+use crate::config::Channel;
+
+/// The tables of a channel, with the channel.
+fn chosen<'a>(subject: &'a Subject<'_>) -> impl Iterator<Item = (&'a Channel, &'a TableFacts)> {
+    subject.channels.iter().flat_map(|&channel| {
+        let tables = subject.facts.tables.iter().filter(|table| channel.tables.chooses(&table.name));
+        tables.map(move |table| (channel, table))
+    })
+}
+
+/// Primary key, engine, and keys that Weft must compare as the server does.
+pub(super) fn keys_and_engines(subject: &Subject<'_>) -> Vec<Finding> {
+    let instance = &subject.facts.instance;
+    let mut findings = Vec::new();
+    for (channel, table) in chosen(subject) {
+        let mut found = |code, what: String, fix: String| {
+            findings.push(Finding::error(code, instance, what, fix).of_channel(&channel.name));
+        };
+        let name = table.name.quoted();
+        if !table.has_primary_key() {
+            let fix =
+                format!("ALTER TABLE {name} ADD PRIMARY KEY (…), or take it out of the channel with a !glob");
+            found("no-primary-key", format!("table {} has no primary key", table.name), fix);
+        }
+        if !table.transactional {
+            let what = format!("table {} is not transactional (engine {})", table.name, table.engine);
+            found("not-transactional", what, format!("ALTER TABLE {name} ENGINE = InnoDB"));
+        }
+        if channel.is_two_way() {
+            for column in table.keys.iter().filter(|column| !is_weighed(column)) {
+                let collation = column.collation.as_ref().map_or("", |collation| collation.name.as_str());
+                let what = format!(
+                    "key {} of table {} holds {} with collation {collation}, which Weft cannot compare exactly",
+                    column.key, table.name, column.column
+                );
+                let fix = format!(
+                    "ALTER TABLE {name} MODIFY {} … COLLATE one of: {}",
+                    weft_core::tables::quote(&column.column),
+                    supported_like(collation)
+                );
+                found("collation", what, fix);
+            }
+        }
+    }
+    findings
+}
+
+fn is_weighed(column: &KeyColumn) -> bool {
+    column.collation.as_ref().is_none_or(|collation| supported(collation.id))
+}
+
+/// The supported collations of the same character set; the most used one where there is none.
+fn supported_like(name: &str) -> String {
+    let charset = name.split('_').next().unwrap_or_default();
+    let alike = |other: &&str| other.split('_').next() == Some(charset);
+    let names: Vec<&str> = supported_names().iter().copied().filter(alike).collect();
+    if names.is_empty() { "utf8mb4_general_ci".to_owned() } else { names.join(", ") }
+}
+
+/// MariaDB does not log the rows that a cascade changes.
+pub(super) fn cascades(subject: &Subject<'_>) -> Vec<Finding> {
+    let two_way = chosen(subject).filter(|(channel, _)| channel.is_two_way());
+    let found = two_way.flat_map(|(channel, table)| {
+        table.cascades.iter().map(move |cascade| {
+            let what = format!(
+                "foreign key {} of table {} is {}: the server does not log the rows that it changes, so the sites \
+                 would differ",
+                cascade.constraint, table.name, cascade.rule
+            );
+            let fix = format!(
+                "ALTER TABLE {} DROP FOREIGN KEY {}, and add it again with RESTRICT",
+                table.name.quoted(),
+                weft_core::tables::quote(&cascade.constraint)
+            );
+            Finding::error("cascade", &subject.facts.instance, what, fix).of_channel(&channel.name)
+        })
+    });
+    found.collect()
+}
+
+pub(super) fn triggers(subject: &Subject<'_>) -> Vec<Finding> {
+    if !subject.is_target {
+        return Vec::new();
+    }
+    let firing = chosen(subject).filter(|(_, table)| !table.triggers.is_empty());
+    let found = firing.map(|(channel, table)| {
+        let what = format!(
+            "table {} has triggers ({}): they do not fire for replayed rows, as what they wrote at the source is \
+             replicated; they do where rows go by SQL",
+            table.name,
+            table.triggers.join(", ")
+        );
+        let fix = "let the channel have the tables that the triggers write too, or drop the triggers here";
+        Finding::warning("triggers", &subject.facts.instance, what, fix).of_channel(&channel.name)
+    });
+    found.collect()
+}

@@ -1,0 +1,151 @@
+//! Channels: which tables go from where to where, and how.
+
+use std::time::Duration;
+
+use weft_core::channel::delivery::Consistency;
+use weft_core::filter::decide::ConflictRule;
+use weft_core::tables::TableFilter;
+
+use super::error::Problem;
+use super::raw::{RawChannel, RawConflict};
+use super::units::{ByteSize, Count, Span, within};
+
+/// One direction of a channel, by full instance names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Direction {
+    pub from: String,
+    pub to: String,
+}
+
+/// A channel, checked.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    pub name: String,
+    /// One, or both ways.
+    pub directions: Vec<Direction>,
+    pub tables: TableFilter,
+    pub consistency: Consistency,
+    pub rule: ConflictRule,
+    /// 1 to 256.
+    pub shards: u16,
+    /// Bytes of transactions that may be pulled and not yet applied.
+    pub in_flight: ByteSize,
+    /// Most rows of one transaction at the target.
+    pub batch_rows_max: u32,
+    /// How long a shard waits for more before it applies what it has.
+    pub batch_wait_max: Duration,
+    /// How long a batch waits, under lock, for the ledger to catch up.
+    pub fence_timeout: Duration,
+}
+
+impl Channel {
+    pub(super) fn check(name: &str, raw: &RawChannel) -> Result<Channel, Problem> {
+        let key = format!("channels.{name}");
+        let of = |field: &str| format!("{key}.{field}");
+        let directions = directions(&key, raw)?;
+        let shards = within(&of("shards"), raw.shards, Count(8), Count(1), Count(256))?;
+        let in_flight = (raw.in_flight, ByteSize::mib(64), ByteSize::mib(1), ByteSize::gib(64));
+        let rows = (raw.batch_rows_max, Count(5_000), Count(1), Count(1_000_000));
+        let rows = within(&of("batch_rows_max"), rows.0, rows.1, rows.2, rows.3)?;
+        let wait = (raw.batch_wait_max, Span::ms(0), Span::ms(0), Span::secs(10));
+        let fence = (raw.fence_timeout, Span::ms(200), Span::ms(1), Span::secs(60));
+        Ok(Channel {
+            name: name.to_owned(),
+            rule: rule(&key, raw, directions.len() == 2)?,
+            directions,
+            tables: tables(&of("tables"), &raw.tables)?,
+            consistency: raw.consistency.unwrap_or_default(),
+            shards: u16::try_from(shards.0).expect("at most 256"),
+            in_flight: within(&of("in_flight"), in_flight.0, in_flight.1, in_flight.2, in_flight.3)?,
+            batch_rows_max: u32::try_from(rows.0).expect("at most 1000000"),
+            batch_wait_max: within(&of("batch_wait_max"), wait.0, wait.1, wait.2, wait.3)?.0,
+            fence_timeout: within(&of("fence_timeout"), fence.0, fence.1, fence.2, fence.3)?.0,
+        })
+    }
+
+    /// Whether it goes both ways.
+    pub fn is_two_way(&self) -> bool {
+        self.directions.len() == 2
+    }
+}
+
+fn clash(key: String, other: String, what: &str, fix: &str) -> Problem {
+    Problem::Clash { key, other, what: what.to_owned(), fix: fix.to_owned() }
+}
+
+fn directions(key: &str, raw: &RawChannel) -> Result<Vec<Direction>, Problem> {
+    let of = |field: &str| format!("{key}.{field}");
+    let (a, b, two_way) = match (raw.between.as_deref(), &raw.from, &raw.to) {
+        (Some([a, b]), None, None) => (a, b, true),
+        (None, Some(from), Some(to)) => (from, to, false),
+        (Some(_), None, None) => {
+            return Err(Problem::Malformed {
+                key: of("between"),
+                cause: "it does not name two instances".to_owned(),
+                allowed: "two instances, such as [\"sh.main\", \"bj.main\"]".to_owned(),
+            });
+        }
+        (Some(_), _, _) => {
+            let other = if raw.from.is_some() { of("from") } else { of("to") };
+            return Err(clash(
+                of("between"),
+                other,
+                "a channel has either between, or from and to",
+                "keep one of them",
+            ));
+        }
+        (None, Some(_), None) => return Err(Problem::Missing { key: of("to") }),
+        (None, None, Some(_)) => return Err(Problem::Missing { key: of("from") }),
+        (None, None, None) => return Err(Problem::Missing { key: of("between") }),
+    };
+    if a == b {
+        return Err(Problem::Malformed {
+            key: of(if two_way { "between" } else { "to" }),
+            cause: format!("it leads from {a} to itself"),
+            allowed: "two different instances".to_owned(),
+        });
+    }
+    let forth = Direction { from: a.clone(), to: b.clone() };
+    let back = Direction { from: b.clone(), to: a.clone() };
+    Ok(if two_way { vec![forth, back] } else { vec![forth] })
+}
+
+fn rule(key: &str, raw: &RawChannel, two_way: bool) -> Result<ConflictRule, Problem> {
+    let of = |field: &str| format!("{key}.{field}");
+    match (raw.conflict, two_way) {
+        (None | Some(RawConflict::LastWriteWins), true) => Ok(ConflictRule::LastWriteWins),
+        (None | Some(RawConflict::None), false) => Ok(ConflictRule::None),
+        (Some(RawConflict::None), true) => Err(clash(
+            of("conflict"),
+            of("between"),
+            "without a rule the two sides would differ for ever after a conflict",
+            "remove conflict, or use from and to",
+        )),
+        (Some(RawConflict::LastWriteWins), false) => Err(clash(
+            of("conflict"),
+            of("from"),
+            "a rule needs both directions, as writes at the target reach nobody",
+            "remove conflict, or use between",
+        )),
+        (Some(_), _) => Err(Problem::NotBuilt { keys: vec![of("conflict")] }),
+    }
+}
+
+fn tables(key: &str, globs: &[String]) -> Result<TableFilter, Problem> {
+    let malformed = |cause: String| Problem::Malformed {
+        key: key.to_owned(),
+        cause,
+        allowed: "globs over schema.table, such as [\"shop.*\", \"!shop.audit_*\"]".to_owned(),
+    };
+    for glob in globs {
+        let body = glob.strip_prefix('!').unwrap_or(glob);
+        let matches_something = body.contains('.') || body.contains('*');
+        if !matches_something || body.starts_with('!') || body.chars().any(char::is_control) {
+            return Err(malformed(format!("{glob:?} matches no table")));
+        }
+    }
+    if globs.iter().all(|glob| glob.starts_with('!')) {
+        return Err(malformed("nothing takes a table in".to_owned()));
+    }
+    Ok(TableFilter::new(globs.iter().cloned()))
+}

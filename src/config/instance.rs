@@ -1,0 +1,186 @@
+//! Instances: the database servers.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use weft_core::instance::InstanceId;
+
+use super::error::{ConfigError, Problem};
+use super::raw::{RawHeartbeat, RawInstance};
+use super::template::{Lookup, Secret, Template, process_environment};
+use super::units::{ByteSize, Span, within};
+use super::url::ServerUrl;
+use crate::mysql::connect::Endpoint;
+
+/// An instance, checked.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    /// Full name, for example `sh.main`.
+    pub name: String,
+    pub site: String,
+    pub id: InstanceId,
+    /// Size of the event buffer on each node that holds it.
+    pub buffer: ByteSize,
+    pub segment: ByteSize,
+    /// How long the ledger remembers a key's version.
+    pub conflict_window: Duration,
+    /// How often the heartbeat row is written; None: never.
+    pub heartbeat: Option<Duration>,
+    file: PathBuf,
+    url: ServerUrl,
+    /// Key and path; relative paths begin at the configuration file's directory.
+    password_file: Option<(String, Template)>,
+}
+
+/// How to reach an instance: the values of its url, variables and files resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    /// Empty: none.
+    pub password: Secret<String>,
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}:{}", self.user, self.host, self.port)
+    }
+}
+
+impl Server {
+    /// The same, as sessions are opened with it.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            host: self.host.clone(),
+            port: self.port,
+            user: self.user.clone(),
+            password: self.password.reveal().clone(),
+        }
+    }
+}
+
+impl Instance {
+    pub(super) fn check(
+        file: &Path,
+        site: &str,
+        short: &str,
+        raw: &RawInstance,
+    ) -> Result<Instance, Problem> {
+        let key = format!("sites.{site}.instances.{short}");
+        let (url_key, url) = the_url(&key, raw)?;
+        let url = ServerUrl::parse(&url_key, url)?;
+        if raw.password_file.is_some() && url.password.is_some() {
+            return Err(Problem::Clash {
+                key: url_key,
+                other: format!("{key}.password_file"),
+                what: "both give a password".to_owned(),
+                fix: "keep one of them".to_owned(),
+            });
+        }
+        let of = |name: &str| format!("{key}.{name}");
+        let buffer =
+            within(&of("buffer"), raw.buffer, ByteSize::gib(64), ByteSize::mib(256), ByteSize::gib(1 << 20))?;
+        let segment =
+            within(&of("segment"), raw.segment, ByteSize::mib(64), ByteSize::mib(1), ByteSize::gib(1))?;
+        if segment.0 > buffer.0 / 4 {
+            return Err(Problem::Clash {
+                key: of("segment"),
+                other: of("buffer"),
+                what: format!("a segment of {segment} is more than a quarter of the buffer of {buffer}"),
+                fix: "make the segment smaller or the buffer larger".to_owned(),
+            });
+        }
+        let window = (raw.conflict_window, Span::secs(7 * 86_400), Span::secs(1), Span::secs(365 * 86_400));
+        let conflict_window = within(&of("conflict_window"), window.0, window.1, window.2, window.3)?;
+        let heartbeat = match raw.heartbeat {
+            Some(RawHeartbeat::Off) => None,
+            None => Some(Duration::from_secs(1)),
+            Some(RawHeartbeat::Every(span)) => {
+                let most = Span::secs(3_600);
+                Some(within(&of("heartbeat"), Some(span), span, Span::ms(100), most)?.0)
+            }
+        };
+        let password_file = match &raw.password_file {
+            Some(path) => Some((of("password_file"), Template::parse(&of("password_file"), path)?)),
+            None => None,
+        };
+        let name = format!("{site}.{short}");
+        Ok(Instance {
+            id: InstanceId::of(&name),
+            name,
+            site: site.to_owned(),
+            buffer,
+            segment,
+            conflict_window: conflict_window.0,
+            heartbeat,
+            file: file.to_owned(),
+            url,
+            password_file,
+        })
+    }
+
+    /// `host:port` as the file has it.
+    pub fn place(&self) -> String {
+        self.url.place()
+    }
+
+    /// How to reach the instance.
+    ///
+    /// # Errors
+    /// A variable that is not set, a password file that cannot be read.
+    pub fn server(&self) -> Result<Server, ConfigError> {
+        self.server_with(&process_environment)
+            .map_err(|problem| ConfigError { file: self.file.clone(), problem })
+    }
+
+    pub(super) fn server_with(&self, lookup: Lookup<'_>) -> Result<Server, Problem> {
+        let password = match (&self.url.password, &self.password_file) {
+            (Some(password), _) => password.reveal().resolve(lookup)?,
+            (None, Some((key, path))) => read_secret(key, &self.beside(&path.resolve(lookup)?))?,
+            (None, None) => String::new(),
+        };
+        Ok(Server {
+            host: self.url.host.resolve(lookup)?,
+            port: self.url.resolve_port(lookup)?,
+            user: self.url.user.resolve(lookup)?,
+            password: Secret::new(password),
+        })
+    }
+
+    fn beside(&self, path: &str) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(path)
+    }
+}
+
+/// The one url of the instance, with its key.
+fn the_url<'a>(key: &str, raw: &'a RawInstance) -> Result<(String, &'a str), Problem> {
+    match (&raw.url, raw.urls.as_deref()) {
+        (Some(url), None) => Ok((format!("{key}.url"), url)),
+        (None, Some([url])) => Ok((format!("{key}.urls"), url)),
+        (None, None | Some([])) => Err(Problem::Missing { key: format!("{key}.url") }),
+        (None, Some(_)) => Err(Problem::NotBuilt { keys: vec![format!("{key}.urls")] }),
+        (Some(_), Some(_)) => Err(Problem::Clash {
+            key: format!("{key}.url"),
+            other: format!("{key}.urls"),
+            what: "both say where the instance is".to_owned(),
+            fix: "keep one of them".to_owned(),
+        }),
+    }
+}
+
+/// Longest secret file in bytes; more is not a password.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
+
+/// The file's text without the line end that editors put behind it.
+fn read_secret(key: &str, path: &Path) -> Result<String, Problem> {
+    use std::io::Read;
+    let unreadable =
+        |cause: String| Problem::FileUnreadable { key: key.to_owned(), path: path.to_owned(), cause };
+    let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    let mut text = String::new();
+    file.take(SECRET_BYTES_MAX).read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
