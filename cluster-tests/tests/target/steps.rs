@@ -5,7 +5,10 @@ use weft_core::sink::step::{
 };
 use weft_core::{instance::InstanceId, key::KeyHash, scn::Scn, time::Micros, version::Version};
 
-use crate::support::{Pair, Way, apply, begin, execute, mark, ok, requests, writes};
+use weft::mysql::target::MariaDbTarget;
+use weft_actors::ports::Target;
+
+use crate::support::{Pair, Way, apply, begin, execute, mark, ok, options, requests, writes};
 
 const TYPES: &str = "CREATE TABLE t (id INT PRIMARY KEY, big BIGINT UNSIGNED, med MEDIUMINT, d DECIMAL(20,6), f FLOAT, \
     g DOUBLE, v VARCHAR(300) CHARACTER SET utf8mb4, l VARCHAR(20) CHARACTER SET latin1, c CHAR(9) CHARACTER SET \
@@ -249,13 +252,17 @@ async fn holder_of_a_unique_value_is_named_by_its_key_and_deleted() {
 }
 
 #[tokio::test]
-async fn conflicts_are_recorded_with_both_rows_and_trimmed() {
+async fn conflicts_are_recorded_with_both_rows_and_the_oldest_go() {
     let pair = Pair::start(
         "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9), d DECIMAL(6,2), b VARBINARY(4), at DATETIME)",
     )
     .await;
     pair.target.execute("INSERT INTO s.t VALUES (1, 'local', 1.5, X'00ff', '2024-01-02 03:04:05')").await;
-    let mut session = pair.session(Way::Replay).await;
+    let mut options = options(&pair.target);
+    options.conflicts_max = 10;
+    let target = MariaDbTarget::new(options);
+    let epoch = target.recover(1, Some(Scn::ZERO)).await.expect("the target is free").epoch;
+    let mut session = target.session(0, epoch).await.expect("the epoch is ours");
     let delivery =
         pair.capture("INSERT INTO t VALUES (1, 'source', 1.5, X'00ff', '2024-01-02 03:04:05')").await;
     ok(&mut session, Step::Begin(Isolation::RepeatableRead)).await;
@@ -274,11 +281,11 @@ async fn conflicts_are_recorded_with_both_rows_and_trimmed() {
         local_version: Some(version(4)),
         verdict: Verdict::IncomingWon,
     };
-    ok(&mut session, Step::RecordConflicts(vec![record; 3])).await;
+    ok(&mut session, Step::RecordConflicts(vec![record; 600])).await;
     ok(&mut session, Step::Commit).await;
     let seen: Vec<(String, String, u64, String)> =
         pair.target.query("SELECT incoming, local, incoming_time, verdict FROM weft.conflict").await;
-    assert_eq!(seen.len(), 3);
+    assert_eq!(seen.len(), 10, "the newest are kept");
     let (incoming, local, time, verdict) = &seen[0];
     assert_eq!((*time, verdict.as_str()), (5, "incoming-won"));
     assert_eq!(rows[0].as_ref(), Some(local));

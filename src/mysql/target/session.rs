@@ -191,9 +191,19 @@ impl MariaDbSession {
             Isolation::ReadCommitted => "READ COMMITTED",
             Isolation::RepeatableRead => "REPEATABLE READ",
         };
-        let sql = format!("SET TRANSACTION ISOLATION LEVEL {level}; START TRANSACTION");
-        run_all(&mut self.conn, &sql).await.map_err(|error| self.options.failure(&error, "beginning"))?;
-        Ok(Outcome::Ok)
+        // The server may have become a replica since the session began; the privilege to write there all
+        // the same is no leave to do so.
+        let sql =
+            format!("SET TRANSACTION ISOLATION LEVEL {level}; START TRANSACTION; SELECT @@global.read_only");
+        let answers =
+            run_all(&mut self.conn, &sql).await.map_err(|error| self.options.failure(&error, "beginning"))?;
+        let read_only: Option<u8> =
+            answers.last().and_then(|(_, rows)| rows.first()).and_then(|row| row.get_opt(0)?.ok());
+        if read_only == Some(0) {
+            Ok(Outcome::Ok)
+        } else {
+            Err(Failure::refused(recover::read_only(&self.options)))
+        }
     }
 
     async fn position(&mut self) -> Result<Outcome, Failure> {
