@@ -1,6 +1,7 @@
 //! How a command ends when it does not end well: one line for a person and an exit status.
 
 use crate::config::ConfigError;
+use crate::node::NodeError;
 
 /// A command's failure. Its text says what, where and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,15 @@ impl Failure {
         match self {
             Failure::Config(_) | Failure::Usage(_) | Failure::NotBuilt { .. } => 2,
             Failure::Failed(_) => 1,
+        }
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Failure {
+        match error {
+            NodeError::Config(error) => Failure::Config(error),
+            other => Failure::Failed(other.to_string()),
         }
     }
 }

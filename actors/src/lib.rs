@@ -5,6 +5,7 @@ pub mod binlog;
 pub mod channel;
 pub mod link;
 pub mod metrics;
+pub mod node;
 pub mod ports;
 pub mod sink;
 pub mod status;

@@ -258,9 +258,12 @@ pub trait CaptureStore: Send + Sync {
 /// Chunks of one large transaction, out of memory. Dropping it frees the place.
 pub trait Spill: Send {
     fn push(&mut self, chunk: &[u8]) -> Result<(), StoreError>;
-    fn chunks(&self) -> usize;
-    fn read(&self, index: usize) -> Result<bytes::Bytes, StoreError>;
+    /// The chunks from the first on, one in memory at a time. Can be asked for again.
+    fn chunks(&mut self) -> Result<SpilledChunks<'_>, StoreError>;
 }
+
+/// Reads chunks back in the order they were pushed.
+pub type SpilledChunks<'a> = Box<dyn Iterator<Item = Result<Vec<u8>, StoreError>> + Send + 'a>;
 
 /// The node's data directory could not serve.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -16,7 +16,7 @@ use clap::error::ErrorKind;
 
 use crate::config::{Deployment, Instance};
 use crate::error::Failure;
-use crate::{log, uninstall};
+use crate::{log, node, uninstall};
 use args::{Args, Command};
 
 /// Runs the command line `arguments`, the program's name first, and says how the process ends.
@@ -49,7 +49,7 @@ fn run(command: Command) -> Result<u8, Failure> {
             Command::Node(node) => {
                 let deployment = Deployment::load(&node.config)?;
                 deployment.node(&node.node)?;
-                Err(Failure::NotBuilt { command: "weft node", instead: "use weft check" })
+                node::run(deployment, &node.node).await.map(|()| 0).map_err(Failure::from)
             }
             Command::Check(check) => check::run(&check).await,
             Command::Status(status) => status::run(&status).await,

@@ -26,6 +26,8 @@ pub struct Watermark {
     pub scn: Scn,
     /// Source time there.
     pub time: Micros,
+    /// What the target's marks said at that time: if they say less now, the target is not the same.
+    pub in_marks: Scn,
 }
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -118,7 +120,7 @@ mod tests {
     use super::*;
 
     fn at(pos: u64) -> Watermark {
-        Watermark { scn: Scn::of_transaction(1, 1, pos), time: Micros(pos) }
+        Watermark { scn: Scn::of_transaction(1, 1, pos), time: Micros(pos), in_marks: Scn::ZERO }
     }
 
     #[test]

@@ -12,13 +12,12 @@ use weft_actors::link::puller::{self, PullerConfig};
 use weft_actors::node::supervisor::Child;
 use weft_actors::ports::Clock;
 use weft_core::channel::schedule::ScheduleConfig;
-use weft_core::filter::decide::ConflictRule;
 use weft_core::sink::apply::ApplyConfig;
 
 use super::NodeError;
 use super::instance::{Captured, endpoint};
 use super::store::Watermarks;
-use crate::config::{Channel as ChannelOptions, Deployment, Direction, Node, Rule};
+use crate::config::{Channel as ChannelOptions, Deployment, Direction, Node};
 use crate::mysql::target::{MariaDbTarget, TargetOptions};
 use crate::peer::connect::TcpPeers;
 
@@ -28,7 +27,7 @@ const WINDOW_UNITS_MAX: usize = 2_000;
 const WINDOW_ROWS_MAX: usize = 20_000;
 const WINDOW_BYTES_MAX: usize = 16 << 20;
 /// Units above the watermark: bounds what marks carry and what a recovery reads.
-const ABOVE_WATERMARK_MAX: u64 = 20_000;
+const ABOVE_WATERMARK_MAX: u64 = 4_000;
 
 /// A direction that this node applies.
 pub struct RunningDirection {
@@ -85,7 +84,7 @@ fn plan(
         channel: channel.name.clone(),
         filter: deployment.row_filter(channel, direction),
         after: None,
-        window_bytes: channel.in_flight.bytes(),
+        window_bytes: channel.in_flight.0,
     };
     let board: Board<DirectionStatus> = Board::default();
     let args = ChannelArgs {
@@ -102,10 +101,10 @@ fn plan(
             tables: channel.tables.clone(),
         },
         apply: ApplyConfig {
-            rule: rule_of(channel.rule),
+            rule: channel.rule,
             names_versions: deployment.is_source(&direction.to),
             source: source.id,
-            delete_events: crate::mysql::target::delete_events,
+            delete_events: weft_core::sink::apply::delete_events,
         },
         batch_rows_max: channel.batch_rows_max as usize,
         fence_timeout: channel.fence_timeout,
@@ -127,13 +126,6 @@ fn plan(
         args: Arc::new(args),
         running: Arc::default(),
     })
-}
-
-fn rule_of(rule: Rule) -> ConflictRule {
-    match rule {
-        Rule::LastWriteWins => ConflictRule::LastWriteWins,
-        Rule::None => ConflictRule::None,
-    }
 }
 
 impl RunningDirection {

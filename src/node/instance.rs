@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use weft_actors::binlog::actor::{Replicator, ReplicatorArgs};
 use weft_actors::binlog::ledger::SharedLedger;
 use weft_actors::binlog::refill::FromSource;
-use weft_actors::binlog::status::SourceStatus;
 use weft_actors::channel::status::{Board, DirectionStatus};
 use weft_actors::link::{SourceHandle, Sources, StartPositions};
 use weft_actors::node::supervisor::Child;
@@ -63,13 +62,7 @@ pub fn open_all(
 /// # Errors
 /// The password is named by a file or variable that is not there.
 pub fn endpoint(instance: &Instance) -> Result<Endpoint, NodeError> {
-    let server = instance.server()?;
-    Ok(Endpoint {
-        host: server.host,
-        port: server.port,
-        user: server.user,
-        password: server.password.expose().clone(),
-    })
+    Ok(instance.server()?.endpoint())
 }
 
 impl Captured {
@@ -84,10 +77,10 @@ impl Captured {
             Arc::new(MariaDbSource::new(endpoint(instance)?, &instance.name, &node.id));
         let options = BufferOptions {
             instance: instance.name.clone(),
-            budget_bytes: instance.buffer.bytes(),
-            segment_bytes: instance.segment.bytes(),
+            budget_bytes: instance.buffer.0,
+            segment_bytes: instance.segment.0,
         };
-        let (buffer, report) = MmapBuffer::open(&data.instance(&instance.name).join("buffer"), options)?;
+        let (buffer, report) = MmapBuffer::open(&data.buffer(&instance.name), options)?;
         tracing::info!(instance = instance.name, ?report, "the event buffer is open");
         let (newest, _) = watch::channel(buffer.newest().unwrap_or(Scn::ZERO));
         let touching =
@@ -147,11 +140,6 @@ impl Captured {
         if cell.stop_and_wait(None, Some(timeout)).await.is_err() {
             tracing::warn!(instance = self.name, "the replicator did not stop in time");
         }
-    }
-
-    /// What the replicator shows.
-    pub fn status(&self) -> SourceStatus {
-        self.args.board.get()
     }
 
     fn handle(&self) -> SourceHandle {

@@ -84,12 +84,12 @@ pub async fn run(deployment: Deployment, node_id: &str) -> Result<(), NodeError>
     refuse_what_cannot_work(&deployment, &node).await?;
 
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
-    let watermarks = store::Watermarks::open(data.clone())?;
+    let watermarks = store::Watermarks::open(&data)?;
     let captured = instance::open_all(&deployment, &node, &data, &clock)?;
-    let directions = direction::plan_all(&deployment, &node, &captured, &watermarks, &clock)?;
+    let directions = Arc::new(direction::plan_all(&deployment, &node, &captured, &watermarks, &clock)?);
     let state = Arc::new(NodeState::new(deployment.clone(), node.clone(), &captured, &directions));
 
-    let own = Own { cluster: deployment.cluster.clone(), node: node.id.clone() };
+    let own = Own::new(&deployment.cluster, &node.id);
     let status = state.clone();
     let server = LinkServer {
         own,
@@ -147,7 +147,7 @@ async fn stop_actors(
 /// cannot be reached is no such thing: the node waits for it.
 async fn refuse_what_cannot_work(deployment: &Deployment, node: &Node) -> Result<(), NodeError> {
     for instance in deployment.instances.values().filter(|instance| instance.site == node.site) {
-        let findings = check::fatal(deployment, &instance.name).await;
+        let findings = check::fatal(deployment, &instance.name).await?;
         if !findings.is_empty() {
             let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
             return Err(NodeError::NotReady(lines.join("; ")));

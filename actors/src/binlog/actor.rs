@@ -16,6 +16,7 @@ use weft_core::time::Micros;
 use super::capture::{self, CaptureError};
 use super::checkpoint::Checkpoints;
 use super::ledger::SharedLedger;
+use super::metrics::SourceGauges;
 use super::status::SourceStatus;
 use super::{heartbeat, restore};
 use crate::channel::status::Board;
@@ -30,6 +31,8 @@ const RETRY_MAX: Duration = Duration::from_secs(3);
 pub enum ReplicatorMessage {
     /// From the replicator's own timer: find where to go on, and capture.
     Begin,
+    /// From the replicator's own timer, every second: bring the gauges up to date.
+    Tick,
     /// From the capture task of this incarnation: it ended, always for a reason. The flag says
     /// whether it had captured anything.
     Ended { incarnation: u64, error: CaptureError, got_on: bool },
@@ -72,6 +75,7 @@ pub struct ReplicatorState {
     incarnation: u64,
     capture: Option<JoinHandle<()>>,
     helpers: Vec<JoinHandle<()>>,
+    gauges: SourceGauges,
     retry: Duration,
 }
 
@@ -86,7 +90,16 @@ impl Actor for Replicator {
         args: Arc<ReplicatorArgs>,
     ) -> Result<ReplicatorState, ActorProcessingErr> {
         myself.cast(ReplicatorMessage::Begin)?;
-        Ok(ReplicatorState { args, incarnation: 0, capture: None, helpers: Vec::new(), retry: RETRY_FIRST })
+        myself.send_interval(Duration::from_secs(1), || ReplicatorMessage::Tick);
+        let gauges = SourceGauges::new(&args.instance);
+        Ok(ReplicatorState {
+            args,
+            incarnation: 0,
+            capture: None,
+            helpers: Vec::new(),
+            gauges,
+            retry: RETRY_FIRST,
+        })
     }
 
     async fn handle(
@@ -97,6 +110,7 @@ impl Actor for Replicator {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ReplicatorMessage::Begin => state.begin(&myself),
+            ReplicatorMessage::Tick => state.gauges.show(&state.args),
             ReplicatorMessage::Ended { incarnation, error, got_on } if incarnation == state.incarnation => {
                 state.ended(&myself, &error, got_on);
             }
@@ -141,7 +155,7 @@ impl ReplicatorState {
     fn ended(&mut self, myself: &ActorRef<ReplicatorMessage>, error: &CaptureError, got_on: bool) {
         self.retry = if got_on { RETRY_FIRST } else { (self.retry * 2).min(RETRY_MAX) };
         tracing::warn!(instance = self.args.instance, %error, "capture ended; it is tried again");
-        metrics::BINLOG_RECONNECTS.counter(&[("instance", &self.args.instance)]).increment(1);
+        metrics::BINLOG_RECONNECTS.counter(&[("database", &self.args.instance)]).increment(1);
         self.args.board.update(|status| {
             status.running = false;
             status.reason = Some(error.to_string());

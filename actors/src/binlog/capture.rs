@@ -14,6 +14,7 @@ use weft_core::transaction::{Body, Transaction};
 
 use super::actor::ReplicatorArgs;
 use super::ledger::SharedLedger;
+use super::metrics::CaptureMetrics;
 use super::pipe::{Output, Pipe, PipeArgs};
 use super::restore::Place;
 use crate::ports::{BufferError, SourceError, StoreError};
@@ -79,15 +80,15 @@ pub async fn run(args: &Arc<ReplicatorArgs>, place: Place) -> Result<Infallible,
         },
         &place,
     );
-    let mut output = ToBuffer { args: args.clone() };
+    let metrics = CaptureMetrics::new(&args.instance);
+    let mut output = ToBuffer { args: args.clone(), metrics: metrics.clone() };
     loop {
         let events = stream.next().await?;
         let bytes: usize = events.iter().map(Vec::len).sum();
         for event in &events {
             pipe.event(event, &args.ledger, &mut output).await?;
         }
-        metrics::counter!("weft_binlog_bytes_total", "instance" => args.instance.clone())
-            .increment(bytes as u64);
+        metrics.read(events.len(), bytes);
         tell(args, &pipe);
     }
 }
@@ -114,6 +115,7 @@ fn tell(args: &ReplicatorArgs, pipe: &Pipe) {
 /// Appends to the event buffer, waiting while its disk is full.
 struct ToBuffer {
     args: Arc<ReplicatorArgs>,
+    metrics: CaptureMetrics,
 }
 
 impl Output for ToBuffer {
@@ -134,8 +136,7 @@ impl Output for ToBuffer {
                 Err(error) => return Err(error.into()),
             }
         }
-        metrics::counter!("weft_binlog_transactions_total", "instance" => self.args.instance.clone())
-            .increment(1);
+        self.metrics.captured(&transaction);
         Ok(())
     }
 
@@ -144,6 +145,7 @@ impl Output for ToBuffer {
         scn: weft_core::scn::Scn,
         time: weft_core::time::Micros,
     ) -> Result<(), CaptureError> {
+        self.metrics.bumped();
         Ok(self.args.store.record_stamp(scn, time)?)
     }
 }

@@ -22,13 +22,13 @@ impl Pipe {
         if !rest.is_empty() {
             self.spill()?.push(rest)?;
         }
-        let spill = self.spill.take().expect("only spilled transactions are large");
+        let mut spill = self.spill.take().expect("only spilled transactions are large");
         let scn = head.scn;
         let mut naming = Naming::default();
         let mut greatest: Option<Micros> = None;
         let mut with_rows: Option<usize> = None;
-        for index in 0..spill.chunks() {
-            let scanned = self.scan(&spill.read(index)?, scn, 0).await?;
+        for (index, chunk) in spill.chunks()?.enumerate() {
+            let scanned = self.scan(&chunk?.into(), scn, 0).await?;
             note_marks(&scanned, ledger);
             scanned.marks.iter().for_each(|mark| naming.add(mark));
             greatest = greatest.max(stamp::max_known(&scanned.rows, &naming, &*ledger.read()));
@@ -45,8 +45,8 @@ impl Pipe {
         // The frame that is ready but for one thing: whether it is the last.
         let mut pending: Option<Transaction> = None;
         let mut parts = 0;
-        for index in 0..=last {
-            let mut scanned = self.scan(&spill.read(index)?, scn, rows_before).await?;
+        for chunk in spill.chunks()?.take(last + 1) {
+            let mut scanned = self.scan(&chunk?.into(), scn, rows_before).await?;
             let mut named_here = Naming::default();
             for mark in &scanned.marks {
                 naming.add(mark);

@@ -12,6 +12,7 @@ pub mod checkpoint;
 pub mod heartbeat;
 mod large;
 pub mod ledger;
+pub mod metrics;
 pub mod pipe;
 pub mod refill;
 pub mod restore;

@@ -46,8 +46,6 @@ pub struct ChannelArgs {
     pub clock: Arc<dyn Clock>,
     pub board: Board<DirectionStatus>,
     pub metrics: DirectionMetrics,
-    /// Begin paused: as the operator left it.
-    pub paused: bool,
 }
 
 impl ChannelArgs {
@@ -65,7 +63,7 @@ impl ChannelArgs {
 pub struct Channel;
 
 pub struct ChannelState {
-    args: ChannelArgs,
+    args: Arc<ChannelArgs>,
     incarnation: Incarnation,
     life: Life,
     /// The change that the direction last stopped at, until the watermark has passed it.
@@ -84,22 +82,21 @@ enum Life {
 impl Actor for Channel {
     type Msg = ChannelMessage;
     type State = ChannelState;
-    type Arguments = ChannelArgs;
+    type Arguments = Arc<ChannelArgs>;
 
     async fn pre_start(
         &self,
         myself: ActorRef<ChannelMessage>,
-        args: ChannelArgs,
+        args: Arc<ChannelArgs>,
     ) -> Result<ChannelState, ActorProcessingErr> {
         myself.cast(ChannelMessage::Begin)?;
         myself.send_interval(TICK, || ChannelMessage::Tick);
-        let paused = args.paused;
         Ok(ChannelState {
             args,
             incarnation: Incarnation(0),
             life: Life::Resting,
             stopped_at: None,
-            paused,
+            paused: false,
             draining: None,
         })
     }

@@ -77,7 +77,9 @@ impl Actor for Supervisor {
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            SupervisionEvent::ActorFailed(who, error) => state.died(&myself, who.get_id(), &error.to_string()),
+            SupervisionEvent::ActorFailed(who, error) => {
+                state.died(&myself, who.get_id(), &error.to_string())
+            }
             // Only the end of the node stops a child.
             SupervisionEvent::ActorTerminated(who, ..) => {
                 state.running.remove(&who.get_id());
@@ -102,7 +104,11 @@ impl SupervisorState {
         deaths.retain(|at| at.elapsed() < BUDGET_TIME);
         deaths.push(Instant::now());
         if deaths.len() > BUDGET {
-            tracing::error!(child = name, error, "died too often and is given up; restart the node and report this");
+            tracing::error!(
+                child = name,
+                error,
+                "died too often and is given up; restart the node and report this"
+            );
             return;
         }
         tracing::error!(child = name, error, "died; it is started again from what is durable");

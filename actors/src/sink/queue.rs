@@ -15,6 +15,11 @@ impl Queue {
         self.units.extend(units);
     }
 
+    /// Puts units back before all others, in their order.
+    pub fn put_back(&mut self, units: Vec<Unit>) {
+        units.into_iter().rev().for_each(|unit| self.units.push_front(unit));
+    }
+
     pub fn is_empty(&self) -> bool {
         self.units.is_empty()
     }

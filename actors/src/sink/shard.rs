@@ -63,6 +63,10 @@ pub struct ShardState {
     runs: ShardRuns,
     work: Work,
     tries: u32,
+    /// Retries in a row because a row was taken or went meanwhile.
+    races: u32,
+    /// So many units are applied one at a time, to find the one that does not fit.
+    one_by_one: usize,
     /// Parts of the open transaction were written and let go.
     in_parts: bool,
     began: Instant,
@@ -114,6 +118,8 @@ impl Actor for Shard {
             runs,
             work: Work::Opening,
             tries: 0,
+            races: 0,
+            one_by_one: 0,
             in_parts: false,
             began: Instant::now(),
         })
@@ -151,8 +157,10 @@ impl ShardState {
         }
         match std::mem::replace(&mut self.work, Work::Stopped) {
             Work::Idle(session) => {
-                let units = self.queue.take(self.args.batch_rows_max);
-                self.tries = 0;
+                // One row at most is one unit: whatever does not fit is then known by its SCN.
+                let rows_max = if self.one_by_one > 0 { 1 } else { self.args.batch_rows_max };
+                let units = self.queue.take(rows_max);
+                (self.tries, self.races) = (0, 0);
                 self.began = Instant::now();
                 self.start(myself, session, units);
             }
@@ -173,7 +181,8 @@ impl ShardState {
     }
 
     fn start(&mut self, myself: &ActorRef<ShardMessage>, session: Box<dyn Session>, units: Vec<Unit>) {
-        let mut apply = Box::new(Apply::new(self.args.apply.clone(), units.clone(), self.mark_base()));
+        let apply = Apply::new(self.args.apply.clone(), units.clone(), self.mark_base());
+        let mut apply = Box::new(apply.after_races(self.races));
         let step = apply.start();
         self.run(myself, session, apply, step, units);
     }
@@ -207,6 +216,7 @@ impl ShardState {
                 self.runs = apply.runs().clone();
                 self.work = Work::Idle(session);
                 self.in_parts = false;
+                self.one_by_one = self.one_by_one.saturating_sub(units.len());
                 let took = self.began.elapsed();
                 (self.args.report)(FromShard::Applied { shard: self.args.shard, units, report, took });
             }
@@ -219,8 +229,16 @@ impl ShardState {
             BatchEnd::Retry(cause) if self.in_parts => self.stop(large_again(&units, cause)),
             BatchEnd::Retry(cause) => {
                 self.args.context.metrics.retried(cause);
+                self.races = if cause == RetryCause::Raced { self.races + 1 } else { 0 };
                 self.back_off(myself);
                 self.work = Work::BackingOff { session, units };
+            }
+            BatchEnd::Stop(stop)
+                if stop.kind == StopKind::DoesNotFit && stop.scn.is_none() && units.len() > 1 =>
+            {
+                self.one_by_one = units.len();
+                self.queue.put_back(units);
+                self.work = Work::Idle(session);
             }
             BatchEnd::Stop(stop) => self.stop(stop),
         }

@@ -99,7 +99,7 @@ impl EventBuffer for ModelBuffer {
             CatalogItem::Table(version) if version.name == *name => {
                 Some((entry.id, Arc::new(version.clone())))
             }
-            CatalogItem::Table(_) | CatalogItem::Format(_) | CatalogItem::Ddl { .. } => None,
+            CatalogItem::Table(_) | CatalogItem::Format(_) | CatalogItem::Ddl { .. } | CatalogItem::Server { .. } => None,
         })
     }
 

@@ -17,6 +17,7 @@
 //!
 //! Source: MySQL source documentation, `Table_map_event::Optional_metadata_fields`.
 
+use super::charset;
 use super::cursor::{Cursor, Malformed};
 use super::image::*;
 
@@ -86,10 +87,17 @@ impl<'a> Metadata<'a> {
         Ok(metadata)
     }
 
-    /// Labels of the column; those that are not UTF-8 with replacement characters.
+    /// Labels of the column. None where they are not certain: they come in the column's character
+    /// set, and values then go by number.
     pub(super) fn labels(&self, column: usize) -> Vec<String> {
         let found = self.labels.iter().find(|(of, _)| *of == column);
         let texts = found.map(|(_, labels)| labels.as_slice()).unwrap_or_default();
+        let collation = self.collations.as_ref().and_then(|collations| collations.get(column));
+        let utf8 = collation.is_some_and(|&collation| charset::is_utf8(collation));
+        let certain = |label: &&[u8]| utf8 || label.is_ascii();
+        if !texts.iter().all(certain) {
+            return Vec::new();
+        }
         texts.iter().map(|label| String::from_utf8_lossy(label).into_owned()).collect()
     }
 

@@ -5,6 +5,7 @@
 
 mod assembled;
 pub mod assembler;
+pub(crate) mod charset;
 pub mod classify;
 mod cursor;
 pub mod decimal;

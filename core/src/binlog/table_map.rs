@@ -208,7 +208,8 @@ fn column(
     let told = facts.map(|facts| facts.column_type.as_str()).unwrap_or_default();
     let name = metadata.names.get(index).map(|name| String::from_utf8_lossy(name).into_owned());
     let unsigned = match metadata.signs.get(index) {
-        Some(Sign::Unsigned) => true,
+        // MariaDB calls a YEAR unsigned; to the information schema it has no sign.
+        Some(Sign::Unsigned) => type_code != super::image::YEAR,
         Some(Sign::Signed | Sign::None) => false,
         None => told.to_ascii_lowercase().contains("unsigned"),
     };

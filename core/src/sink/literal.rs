@@ -14,8 +14,8 @@
 use std::fmt::Write;
 use std::io::Read;
 
-use super::charset::{self, BINARY};
 use crate::binlog::Malformed;
+use crate::binlog::charset::{self, BINARY};
 use crate::binlog::image::{BLOB_COMPRESSED, JSON, STRING, VARCHAR_COMPRESSED, real_type, string_max_bytes};
 use crate::binlog::{decimal, value::Value};
 use crate::catalog::Column;

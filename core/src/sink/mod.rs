@@ -4,7 +4,6 @@
 //! carry the steps out on a real session, the simulation on a model one.
 
 pub mod apply;
-mod charset;
 pub mod literal;
 pub mod replay;
 pub mod step;

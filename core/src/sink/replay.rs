@@ -6,8 +6,9 @@
 //! format description event before ([`binlog_statement`] of
 //! [`Format::canonical`](crate::binlog::format::Format::canonical)).
 //!
-//! `BINLOG` leaves the time of the events in the session's `timestamp`: set it to DEFAULT before the
-//! next transaction, or its time in the target's binlog will be that of the source.
+//! `BINLOG` leaves the time of its events in the session's `timestamp`, and everything after it, the
+//! transaction's time in the target's binlog included, would be that old: `SET timestamp = DEFAULT`
+//! goes between the last `BINLOG` and `COMMIT`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

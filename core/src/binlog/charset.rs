@@ -1,7 +1,7 @@
 //! Which character set a collation belongs to, by its id.
 
 /// Collation id of binary strings.
-pub(super) const BINARY: u16 = 63;
+pub(crate) const BINARY: u16 = 63;
 
 /// Collation ids from the first to the second, both inclusive, and their character set, rising.
 /// Source: `information_schema.COLLATION_CHARACTER_SET_APPLICABILITY` of MariaDB 10.11 and
@@ -118,8 +118,13 @@ const RANGES: &[(u16, u16, &str)] = &[
 /// MariaDB's NO PAD collations are those with 1024 less, without padding.
 const NO_PAD: std::ops::Range<u16> = 1024..2048;
 
+/// Whether text in the collation is UTF-8.
+pub(crate) fn is_utf8(collation: u16) -> bool {
+    of_collation(collation).is_some_and(|name| name.starts_with("utf8"))
+}
+
 /// Name of the collation's character set; None for ids of no server that this release knows.
-pub(super) fn of_collation(id: u16) -> Option<&'static str> {
+pub(crate) fn of_collation(id: u16) -> Option<&'static str> {
     let id = if NO_PAD.contains(&id) { id - NO_PAD.start } else { id };
     let index = RANGES.partition_point(|&(_, last, _)| last < id);
     RANGES.get(index).filter(|&&(first, ..)| first <= id).map(|&(.., name)| name)

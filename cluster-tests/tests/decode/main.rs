@@ -1,121 +1,22 @@
 //! What the decoder reads from a real server's binlog is what the server itself holds.
 
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+mod server;
+mod types;
 
-use weft_core::binlog::assembler::{Assembled, Assembler, AssemblerConfig, RawTransaction};
-use weft_core::binlog::event::{EventHeader, EventType, body};
-use weft_core::binlog::format::{Checksum, Checksums, Format};
+use weft_core::binlog::assembler::{AssembleError, Assembled, RawTransaction};
+use weft_core::binlog::event::{EventHeader, EventType};
+use weft_core::binlog::format::Format;
 use weft_core::binlog::image::Values;
 use weft_core::binlog::rows::{RowsEvent, RowsKind};
 use weft_core::binlog::table_map::{ColumnShape, TableMap, TableShape};
-use weft_core::binlog::{classify, query::Query};
 use weft_core::catalog::{Column, TableVersion};
 use weft_core::sink::literal::{key_list, write_literal};
 use weft_core::sink::replay::{ReplayBuilder, binlog_statement};
 use weft_core::tables::TableName;
 use weft_core::transaction::DdlKind;
 
-const START_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A MariaDB server of its own, gone with its data when dropped.
-struct Server {
-    process: Child,
-    dir: tempfile::TempDir,
-}
-
-impl Server {
-    fn start(options: &[&str]) -> Server {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let data = dir.path().join("data");
-        let installed = Command::new("mariadb-install-db")
-            .args(["--no-defaults", "--user=root", "--auth-root-authentication-method=normal"])
-            .arg(format!("--datadir={}", data.display()))
-            .output()
-            .expect("mariadb-install-db is installed");
-        assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        let process = Command::new("mariadbd")
-            .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--server-id=7"])
-            .args(["--gtid-domain-id=3", "--log-bin=binlog", "--binlog-format=ROW"])
-            .args(["--innodb-buffer-pool-size=32M", "--default-time-zone=+00:00", "--sql-mode="])
-            .arg(format!("--port={port}"))
-            .arg(format!("--datadir={}", data.display()))
-            .arg(format!("--socket={}", data.join("s.sock").display()))
-            .args(options)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("mariadbd is installed");
-        let server = Server { process, dir };
-        let deadline = Instant::now() + START_TIMEOUT;
-        while !server.try_run("SELECT 1").status.success() {
-            assert!(Instant::now() < deadline, "the server did not answer within {START_TIMEOUT:?}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        server
-    }
-
-    fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
-    }
-
-    /// Runs statements in one session; the script goes by a file, as it may be long.
-    fn try_run(&self, sql: &str) -> Output {
-        let script = self.dir.path().join("script.sql");
-        std::fs::write(&script, sql).expect("the script is written");
-        let mut command = Command::new("mariadb");
-        command.args(["--no-defaults", "-uroot", "--batch", "--skip-column-names", "--raw"]);
-        command.args(["--default-character-set=utf8mb4", "--max-allowed-packet=1G"]);
-        command.arg(format!("--socket={}", self.data().join("s.sock").display()));
-        command.stdin(std::fs::File::open(&script).expect("the script is there"));
-        command.output().expect("the client is installed")
-    }
-
-    /// Runs statements in one session and gives their rows as text.
-    fn run(&self, sql: &str) -> String {
-        let out = self.try_run(sql);
-        let error = String::from_utf8_lossy(&out.stderr);
-        assert!(out.status.success(), "{error}\nin: {}", sql.chars().take(2000).collect::<String>());
-        String::from_utf8_lossy(&out.stdout).into_owned()
-    }
-
-    /// Everything in the binlog file with this number, which must be closed.
-    fn assembled(&self, file: u32, spill_bytes: usize) -> (Vec<Assembled>, Format) {
-        let events = events_of(&self.data().join(format!("binlog.{file:06}")));
-        let mut assembler = Assembler::new(AssemblerConfig { spill_bytes });
-        assembler.place(file, 4);
-        let mut out = Vec::new();
-        let mut checksums = Checksums::new(Checksum::None);
-        for event in events {
-            let event = checksums.strip(event).expect("a valid event");
-            assembler.push(&event, &mut out).expect("an understood event");
-        }
-        (out, assembler.format().expect("a format description event").clone())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Its data goes with it: there is nothing to shut down for.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn events_of(file: &Path) -> Vec<Vec<u8>> {
-    let bytes = std::fs::read(file).expect("the file is there");
-    let mut rest = &bytes[4..];
-    let mut events = Vec::new();
-    while !rest.is_empty() {
-        let size = EventHeader::parse(rest).expect("a header").event_size as usize;
-        events.push(rest[..size].to_vec());
-        rest = &rest[size..];
-    }
-    events
-}
+use server::{Server, events_of};
+use types::{EVERY_TYPE, ROWS};
 
 /// A rows event with the table map before it.
 struct Change {
@@ -182,59 +83,6 @@ fn checksum(server: &Server, table: &str) -> u64 {
     let line = server.run(&format!("CHECKSUM TABLE {table}"));
     line.split('\t').nth(1).and_then(|sum| sum.trim().parse().ok()).expect("a checksum")
 }
-
-const EVERY_TYPE: &str = "
-    id INT PRIMARY KEY,
-    t1 TINYINT, t2 SMALLINT, t3 MEDIUMINT, t4 INT, t5 BIGINT,
-    u1 TINYINT UNSIGNED, u2 SMALLINT UNSIGNED, u3 MEDIUMINT UNSIGNED, u4 INT UNSIGNED, u5 BIGINT UNSIGNED ZEROFILL,
-    f1 FLOAT, f2 DOUBLE, d1 DECIMAL(65,30), d2 DECIMAL(10,0), d3 DECIMAL(5,5), d4 DECIMAL(19,9) UNSIGNED,
-    y YEAR, b1 BIT(1), b9 BIT(9), b64 BIT(64),
-    da DATE, ti TIME, ti1 TIME(1), ti3 TIME(3), ti6 TIME(6), dt DATETIME, dt2 DATETIME(2), dt6 DATETIME(6),
-    ts TIMESTAMP NULL, ts1 TIMESTAMP(1) NULL, ts6 TIMESTAMP(6) NULL,
-    c CHAR(10), cl CHAR(255), c1 CHAR(5) CHARACTER SET latin1, bi BINARY(4), bl BINARY(255),
-    v VARCHAR(20), vl VARCHAR(2000) COLLATE utf8mb4_unicode_ci, vu VARCHAR(20) CHARACTER SET ucs2, vb VARBINARY(300),
-    tt TINYTEXT, tx TEXT CHARACTER SET sjis, tm MEDIUMTEXT, tl LONGTEXT COLLATE utf8mb4_nopad_bin,
-    o1 TINYBLOB, o2 BLOB, o3 MEDIUMBLOB, o4 LONGBLOB,
-    e ENUM('', 'a', 'ä', 'it''s', '3'), e2 ENUM('x','y') CHARACTER SET latin1, s SET('r', 'g', 'bl', 'ö'),
-    j JSON, g GEOMETRY, p POINT, uu UUID, i6 INET6, i4 INET4,
-    vc VARCHAR(500) COMPRESSED, bc BLOB COMPRESSED, ge INT AS (id + 1) PERSISTENT";
-
-/// Values of all columns but the generated one.
-const ROWS: [&str; 5] = [
-    "1, -128, -32768, -8388608, -2147483648, -9223372036854775808,
-     255, 65535, 16777215, 4294967295, 18446744073709551615,
-     -1.17549e-38, 1.7976931348623157e308, -12345678901234567890123456789012345.123456789012345678901234567891, 9999999999, -0.99999, 9999999999.999999999,
-     1901, b'1', b'111111111', b'1111111111111111111111111111111111111111111111111111111111111111',
-     '9999-12-31', '-01:02:03', '-01:02:03.4', '-01:02:03.456', '-838:59:59.999999', '9999-12-31 23:59:59', '2024-02-29 12:34:56.78', '1000-01-01 00:00:00.000001',
-     '2038-01-19 03:14:07', '1970-01-01 00:00:01.9', '2000-02-29 23:59:59.999999',
-     'ab  ', REPEAT('é', 255), 'ä', X'01000000', CONCAT(X'00', REPEAT('z', 200), X'0000'),
-     'it''s \\\\ \\n', REPEAT('ü', 1500), 'ąб', X'00FF00', 'tiny', 'テスト', REPEAT('m', 70000), 'trail ',
-     X'00', REPEAT(X'FF00', 1000), REPEAT('b', 70000), X'',
-     'ä', 'y', 'r,bl,ö', '{\"a\": [1, null]}', ST_GeomFromText('LINESTRING(0 0,1 1)', 4326), POINT(1.5, -2), '550e8400-e29b-11d4-a716-446655440000', '2001:db8::', '255.0.0.0',
-     REPEAT('q', 400), REPEAT('w', 5000)",
-    "2, 127, 32767, 8388607, 2147483647, 9223372036854775807, 0, 0, 0, 0, 0,
-     3.40282e38, -2.2250738585072014e-308, 0.000000000000000000000000000001, -9999999999, 0.00001, 0,
-     2155, b'0', b'0', b'1',
-     '0000-00-00', '838:59:59', '-00:00:00.1', '-00:00:00.001', '-00:00:00.000001', '0000-00-00 00:00:00', '0000-00-00 00:00:00', '2024-00-00 00:00:00',
-     '0000-00-00 00:00:00', '0000-00-00 00:00:00', '0000-00-00 00:00:00',
-     '', '', '', X'', X'', '', '', '', X'', '', '', '', '', X'', X'', X'', X'', '', 'x', '', '[]', NULL, NULL,
-     '00000000-0000-0000-0000-000000000000', '::', '0.0.0.0', '', ''",
-    "3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL",
-    "4, -1, -1, -1, -1, -1, 128, 32768, 8388608, 2147483648, 9223372036854775808,
-     0.1, 0.1, -0.000000000000000000000000000001, 1, 0.5, 0.000000001,
-     0, b'1', b'100000000', b'1000000000000000000000000000000000000000000000000000000000000000',
-     '0001-01-01', '00:00:00', '12:00:00.9', '100:00:00.999', '00:00:00.999999', '1970-01-01 00:00:00', '1999-12-31 23:59:59.99', '9999-12-31 23:59:59.999999',
-     '2024-12-31 23:59:59', '2024-03-01 00:00:00.1', '2023-02-28 23:59:59.000001',
-     '😀', 'x', 'ÿ', X'00000001', X'FF', '😀', 'a', 'x', REPEAT(X'AB', 300), REPEAT('t', 255), 'x', 'x', '😀', X'FF', X'FF', X'FF', X'FF',
-     '3', NULL, 'g', '\"x\"', POINT(0, 0), POINT(0, 0), '017f22e2-79b0-7cc3-98c4-dc0c0c07398f', '::ffff:1.2.3.4', '1.2.3.4', 'ab', 'cd'",
-    "5, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, -0.0, -0.0, 0, 0, 0, 1, 2024, NULL, NULL, b'0',
-     '2024-02-29', '-838:59:59', '838:59:58.9', '-10:00:00.500', '10:00:00.000010', '2024-02-29 00:00:00', '2024-02-29 00:00:00', '2024-02-29 00:00:00',
-     '1970-01-01 00:00:01', '2038-01-19 03:14:07.9', '2038-01-19 03:14:07.999999',
-     'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 'z', 5, 2, 15, '1', NULL, NULL,
-     '6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'fe80::1', '127.0.0.1', REPEAT('x', 500), REPEAT(UUID(), 100)",
-];
 
 fn insert_every_type(server: &Server) {
     let names = server.run(
@@ -486,11 +334,26 @@ fn the_stream_says_what_the_server_did() {
         changes_of(&piece, &format, None).iter().map(|change| change.images.len()).sum::<usize>()
     });
     assert_eq!(rows.sum::<usize>(), 1000);
-    for event in events_of(&server.data().join("binlog.000002")) {
-        if event[4] == EventType::Query.code() {
-            let query = Query::parse(&event, &format).expect("a query");
-            classify::classify(&query.schema, &query.statement);
-            assert!(!body(&event).is_empty());
-        }
-    }
+}
+
+#[test]
+fn what_is_not_replicated_yet_stops_the_stream_and_two_phase_alters_are_one() {
+    let server = Server::start(&["--binlog-row-metadata=FULL", "--binlog-alter-two-phase=ON"]);
+    server.run("CREATE DATABASE s; USE s; CREATE TABLE t (id INT PRIMARY KEY); FLUSH BINARY LOGS");
+    server.run("USE s; ALTER TABLE t ADD v INT; INSERT INTO t VALUES (1, 1); FLUSH BINARY LOGS");
+    let (assembled, _) = server.assembled(2, 1 << 20);
+    let ddl = assembled.iter().filter(|item| matches!(item, Assembled::Ddl(_)));
+    assert_eq!(ddl.count(), 1, "{assembled:?}");
+
+    server.run("USE s; SET binlog_format = STATEMENT; UPDATE t SET v = 2; FLUSH BINARY LOGS");
+    let statement = "UPDATE t SET v = 2".to_owned();
+    let stopped = server.try_assembled(3, 1 << 20).map(|_| ());
+    assert_eq!(stopped, Err(AssembleError::StatementFormat { statement }));
+
+    server.run("USE s; XA START 'x'; UPDATE t SET v = 3; XA END 'x'; XA PREPARE 'x'; XA COMMIT 'x'; FLUSH BINARY LOGS");
+    assert_eq!(server.try_assembled(4, 1 << 20).map(|_| ()), Err(AssembleError::Xa));
+
+    server.run("USE s; SET binlog_row_image = MINIMAL; UPDATE t SET v = 4; FLUSH BINARY LOGS");
+    let stopped = server.try_assembled(5, 1 << 20).map(|_| ());
+    assert!(matches!(stopped, Err(AssembleError::Rows(_))), "{stopped:?}");
 }
