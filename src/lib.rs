@@ -13,3 +13,4 @@ pub mod mysql;
 pub mod node;
 pub mod peer;
 pub mod uninstall;
+pub mod verify;

@@ -38,6 +38,7 @@ use weft_actors::ports::{Recovered, Session, Target, TargetError};
 use weft_core::instance::InstanceId;
 use weft_core::mark::Epoch;
 use weft_core::scn::Scn;
+pub use weft_core::sink::apply::delete_events;
 
 use super::connect::{ConnectError, Endpoint};
 use errors::{Failure, classify};

@@ -7,7 +7,7 @@ use weft::mysql::target::MariaDbTarget;
 use weft_actors::ports::{Target, TargetError};
 use weft_core::mark::Epoch;
 use weft_core::scn::Scn;
-use weft_core::sink::step::{LockBy, Outcome, Step};
+use weft_core::sink::step::{Isolation, LockBy, Outcome, Step};
 
 use crate::support::{Pair, TARGET, Way, begin, installed, mark, ok, options, requests, writes};
 
@@ -88,6 +88,15 @@ async fn read_only_target_is_never_written() {
     let refused = target.recover(1, Some(Scn::ZERO)).await.expect_err("root could write there, and must not");
     assert!(matches!(&refused, TargetError::Refused(reason) if reason.contains("read_only")), "{refused:?}");
     assert_eq!(server.binlog_position().await, before);
+    server.execute("SET GLOBAL read_only = OFF").await;
+    let epoch = target.recover(1, Some(Scn::ZERO)).await.expect("it takes writes").epoch;
+    let mut session = target.session(0, epoch).await.expect("the epoch is ours");
+    begin(&mut session).await;
+    ok(&mut session, Step::RollBack).await;
+    server.execute("SET GLOBAL read_only = ON").await;
+    let outcome = session.run(Step::Begin(Isolation::ReadCommitted)).await;
+    assert!(matches!(&outcome, Outcome::Refused(stop) if stop.reason.contains("read_only")), "{outcome:?}");
+    ok(&mut session, Step::RollBack).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,10 @@ use weft_core::sink::step::{
 };
 use weft_core::{instance::InstanceId, key::KeyHash, scn::Scn, time::Micros, version::Version};
 
-use crate::support::{Pair, Way, apply, begin, execute, mark, ok, requests, writes};
+use weft::mysql::target::MariaDbTarget;
+use weft_actors::ports::Target;
+
+use crate::support::{Pair, Way, apply, begin, execute, mark, ok, options, requests, writes};
 
 const TYPES: &str = "CREATE TABLE t (id INT PRIMARY KEY, big BIGINT UNSIGNED, med MEDIUMINT, d DECIMAL(20,6), f FLOAT, \
     g DOUBLE, v VARCHAR(300) CHARACTER SET utf8mb4, l VARCHAR(20) CHARACTER SET latin1, c CHAR(9) CHARACTER SET \
@@ -109,7 +112,7 @@ async fn savepoint_undoes_the_rows_and_keeps_the_mark() {
     assert_eq!(body, [mark(9).encode()]);
 }
 
-const KEYS: [(&str, &str); 12] = [
+const KEYS: [(&str, &str); 18] = [
     ("INT", "3"),
     ("BIGINT UNSIGNED", "18446744073709551615"),
     ("VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci", "'ß3'"),
@@ -122,6 +125,12 @@ const KEYS: [(&str, &str); 12] = [
     ("DATE", "'2024-01-03'"),
     ("TIMESTAMP", "'2024-01-01 00:00:03'"),
     ("ENUM('a','b','c')", "'c'"),
+    ("SET('a','b','c')", "'a,c'"),
+    ("BIT(9)", "b'101010101'"),
+    ("YEAR", "2024"),
+    ("TIME(2)", "'-00:00:03.5'"),
+    ("DOUBLE", "1.1"),
+    ("UUID", "'123e4567-e89b-12d3-a456-426655440000'"),
 ];
 
 #[tokio::test]
@@ -148,6 +157,56 @@ async fn rows_are_locked_by_keys_of_every_type_and_only_they() {
         };
         assert!(blocked.is_err_and(|error| error.to_string().contains("1205")), "{kind}");
         ok(&mut session, Step::RollBack).await;
+    }
+}
+
+/// What the target's own replicator will read: one transaction, the mark at its head.
+#[tokio::test]
+async fn replayed_transaction_has_the_mark_first_and_no_text_of_statements() {
+    let pair =
+        Pair::start("CREATE TABLE t (id INT PRIMARY KEY, v TEXT); CREATE TABLE u (id INT PRIMARY KEY)").await;
+    let mut session = pair.session(Way::Replay).await;
+    let delivery = pair
+        .capture(
+            "INSERT INTO t VALUES (1, 'a'), (2, 'b'); INSERT INTO u VALUES (1); DELETE FROM t WHERE id = 1",
+        )
+        .await;
+    let (file, position) = pair.target.binlog_position().await;
+    assert!(matches!(apply(&mut session, &delivery).await, Outcome::Ok));
+    let events: Vec<(String, u64, String, u64, u64, String)> =
+        pair.target.query(&format!("SHOW BINLOG EVENTS IN '{file}' FROM {position}")).await;
+    let kinds: Vec<&str> = events.iter().map(|event| event.2.as_str()).collect();
+    let maps: Vec<&str> =
+        events.iter().filter(|event| event.2 == "Table_map").map(|event| event.5.as_str()).collect();
+    assert_eq!((kinds[0], kinds[kinds.len() - 1]), ("Gtid", "Xid"), "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| **kind == "Gtid").count(), 1, "{kinds:?}");
+    assert!(!kinds.contains(&"Annotate_rows") && !kinds.contains(&"Query"), "{kinds:?}");
+    assert!(
+        maps[0].contains("(weft.mark)") && maps[1].contains("(s.t)") && maps[2].contains("(s.u)"),
+        "{maps:?}"
+    );
+}
+
+/// More than one statement's worth, in both ways.
+#[tokio::test]
+async fn large_batches_are_cut_into_statements_that_the_server_takes() {
+    for way in [Way::Replay, Way::Sql] {
+        let pair = Pair::start("CREATE TABLE t (id INT PRIMARY KEY, v LONGBLOB)").await;
+        pair.target.execute("SET GLOBAL max_allowed_packet = 1048576").await;
+        let mut session = pair.session(way).await;
+        for statements in [
+            "INSERT INTO t SELECT seq, REPEAT(CHAR(seq), 2000) FROM seq_1_to_3000",
+            "UPDATE t SET v = CONCAT(v, 'x')",
+            "DELETE FROM t WHERE id > 10",
+        ] {
+            let delivery = pair.capture(statements).await;
+            let outcome = apply(&mut session, &delivery).await;
+            assert!(matches!(outcome, Outcome::Ok), "{way:?}: {outcome:?} from {statements}");
+            assert_equal(&pair, "t").await;
+        }
+        let delivery = pair.capture("INSERT INTO t VALUES (5000, REPEAT('x', 2000000))").await;
+        let Outcome::Refused(stop) = apply(&mut session, &delivery).await else { panic!("it is too long") };
+        assert!(stop.reason.contains("max_allowed_packet"), "{}", stop.reason);
     }
 }
 
@@ -193,13 +252,17 @@ async fn holder_of_a_unique_value_is_named_by_its_key_and_deleted() {
 }
 
 #[tokio::test]
-async fn conflicts_are_recorded_with_both_rows_and_trimmed() {
+async fn conflicts_are_recorded_with_both_rows_and_the_oldest_go() {
     let pair = Pair::start(
         "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9), d DECIMAL(6,2), b VARBINARY(4), at DATETIME)",
     )
     .await;
     pair.target.execute("INSERT INTO s.t VALUES (1, 'local', 1.5, X'00ff', '2024-01-02 03:04:05')").await;
-    let mut session = pair.session(Way::Replay).await;
+    let mut options = options(&pair.target);
+    options.conflicts_max = 10;
+    let target = MariaDbTarget::new(options);
+    let epoch = target.recover(1, Some(Scn::ZERO)).await.expect("the target is free").epoch;
+    let mut session = target.session(0, epoch).await.expect("the epoch is ours");
     let delivery =
         pair.capture("INSERT INTO t VALUES (1, 'source', 1.5, X'00ff', '2024-01-02 03:04:05')").await;
     ok(&mut session, Step::Begin(Isolation::RepeatableRead)).await;
@@ -218,11 +281,11 @@ async fn conflicts_are_recorded_with_both_rows_and_trimmed() {
         local_version: Some(version(4)),
         verdict: Verdict::IncomingWon,
     };
-    ok(&mut session, Step::RecordConflicts(vec![record; 3])).await;
+    ok(&mut session, Step::RecordConflicts(vec![record; 600])).await;
     ok(&mut session, Step::Commit).await;
     let seen: Vec<(String, String, u64, String)> =
         pair.target.query("SELECT incoming, local, incoming_time, verdict FROM weft.conflict").await;
-    assert_eq!(seen.len(), 3);
+    assert_eq!(seen.len(), 10, "the newest are kept");
     let (incoming, local, time, verdict) = &seen[0];
     assert_eq!((*time, verdict.as_str()), (5, "incoming-won"));
     assert_eq!(rows[0].as_ref(), Some(local));

@@ -53,16 +53,21 @@ fn owned_shards(shards: u16, known: &[(u16, u64, Vec<u8>)]) -> std::collections:
 /// A read-only target is never written, not even with the privilege to do so: its data comes from
 /// elsewhere.
 async fn refuse_read_only(conn: &mut Conn, options: &TargetOptions) -> Result<(), TargetError> {
-    let read_only: Option<u8> =
+    let setting: Option<u8> =
         conn.query_first("SELECT @@global.read_only").await.map_err(|error| failed(options, &error))?;
-    if read_only == Some(0) {
+    if setting == Some(0) {
         return Ok(());
     }
-    Err(TargetError::Refused(format!(
+    Err(TargetError::Refused(read_only(options)))
+}
+
+/// Why a read-only server is refused.
+pub(super) fn read_only(options: &TargetOptions) -> String {
+    format!(
         "{}: the server is read-only and is not written; point the instance at its primary, or SET GLOBAL \
          read_only = OFF there",
         options.place()
-    )))
+    )
 }
 
 async fn read_marks(

@@ -82,6 +82,7 @@ pub(super) async fn replay(session: &mut MariaDbSession, runs: &[Run<'_>]) -> Re
         })?;
     }
     for statement in builder.statements() {
+        session.fits_packet(&statement, &doing())?;
         session
             .conn
             .query_drop(statement)

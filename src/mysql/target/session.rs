@@ -30,6 +30,8 @@ pub(super) struct MariaDbSession {
     pub(super) conflicts_written: u64,
     /// The connection is in an unknown state: it is not used again.
     lost: bool,
+    /// The server's `max_allowed_packet`: no statement may be longer.
+    pub(super) packet_bytes: usize,
 }
 
 /// Opens the session and takes the shard's lock.
@@ -44,8 +46,8 @@ pub(super) async fn open(
     // Ours before it holds the lock, so that we never take it for another owner's.
     lock::lock_ids(&ours).insert(id);
     let ready = prepare(&mut conn, &options, shard, epoch).await;
-    let replay = match ready {
-        Ok(replay) => replay,
+    let (packet_bytes, replay) = match ready {
+        Ok(ready) => ready,
         Err(error) => {
             lock::lock_ids(&ours).remove(&id);
             return Err(error);
@@ -53,7 +55,8 @@ pub(super) async fn open(
     };
     Ok(MariaDbSession {
         conn,
-        replayer: Replayer::new(replay),
+        replayer: Replayer::new(replay.then_some(packet_bytes)),
+        packet_bytes,
         options,
         ours,
         shard,
@@ -65,13 +68,13 @@ pub(super) async fn open(
     })
 }
 
-/// Settings, lock and epoch; whether rows may be replayed, and the bytes of a statement.
+/// Settings, lock and epoch; answers with the bytes of a statement, and whether rows may be replayed.
 async fn prepare(
     conn: &mut Conn,
     options: &TargetOptions,
     shard: u16,
     epoch: Epoch,
-) -> Result<Option<usize>, TargetError> {
+) -> Result<(usize, bool), TargetError> {
     let failed = |error| TargetError::from(options.failure(&error, "opening a session"));
     conn.query_drop("SET SESSION innodb_lock_wait_timeout = 5, lock_wait_timeout = 5; USE weft")
         .await
@@ -112,13 +115,13 @@ async fn prepare(
     // An idempotent server overwrites silently what a replay should stumble over; a replay that
     // fires triggers does their work twice.
     if options.sql_only || exec_mode != "STRICT" || triggers == "YES" || triggers == "ENFORCE" {
-        return Ok(None);
+        return Ok((packet_bytes, false));
     }
     // The text of a replay must not go into the binlog beside its rows; who may not set this may not
     // replay either.
     match conn.query_drop("SET SESSION binlog_annotate_row_events = OFF").await {
-        Ok(()) => Ok(Some(packet_bytes)),
-        Err(mysql_async::Error::Server(_)) => Ok(None),
+        Ok(()) => Ok((packet_bytes, true)),
+        Err(mysql_async::Error::Server(_)) => Ok((packet_bytes, false)),
         Err(error) => Err(failed(error)),
     }
 }
@@ -188,9 +191,19 @@ impl MariaDbSession {
             Isolation::ReadCommitted => "READ COMMITTED",
             Isolation::RepeatableRead => "REPEATABLE READ",
         };
-        let sql = format!("SET TRANSACTION ISOLATION LEVEL {level}; START TRANSACTION");
-        run_all(&mut self.conn, &sql).await.map_err(|error| self.options.failure(&error, "beginning"))?;
-        Ok(Outcome::Ok)
+        // The server may have become a replica since the session began; the privilege to write there all
+        // the same is no leave to do so.
+        let sql =
+            format!("SET TRANSACTION ISOLATION LEVEL {level}; START TRANSACTION; SELECT @@global.read_only");
+        let answers =
+            run_all(&mut self.conn, &sql).await.map_err(|error| self.options.failure(&error, "beginning"))?;
+        let read_only: Option<u8> =
+            answers.last().and_then(|(_, rows)| rows.first()).and_then(|row| row.get_opt(0)?.ok());
+        if read_only == Some(0) {
+            Ok(Outcome::Ok)
+        } else {
+            Err(Failure::refused(recover::read_only(&self.options)))
+        }
     }
 
     async fn position(&mut self) -> Result<Outcome, Failure> {
@@ -231,6 +244,22 @@ impl MariaDbSession {
     /// The rows of one statement.
     pub(super) async fn rows(&mut self, sql: &str, doing: &str) -> Result<Vec<Row>, Failure> {
         self.conn.query(sql).await.map_err(|error| self.options.failure(&error, doing))
+    }
+
+    /// # Errors
+    /// The server would answer a longer statement by closing the connection, each time again.
+    pub(super) fn fits_packet(&self, sql: &str, doing: &str) -> Result<(), Failure> {
+        // One byte for the command, some for the server's own bounds.
+        const SLACK_BYTES: usize = 64;
+        if sql.len() + SLACK_BYTES <= self.packet_bytes {
+            return Ok(());
+        }
+        Err(Failure::refused(format!(
+            "{}: {doing}: a row takes a statement of {} bytes; SET GLOBAL max_allowed_packet to more there (it is {})",
+            self.options.place(),
+            sql.len(),
+            self.packet_bytes
+        )))
     }
 
     async fn simple(&mut self, sql: &str, doing: &str) -> Result<Outcome, Failure> {

@@ -155,6 +155,7 @@ async fn by_sql(session: &mut MariaDbSession, run: &Run<'_>, shape: &Shape) -> R
     let (options, table) = (Arc::clone(&session.options), &run.table);
     let mapping = Mapping::new(&options, table, shape)?;
     let mut statements: Vec<Vec<String>> = Vec::new();
+    let bytes_max = STATEMENT_BYTES.min(session.packet_bytes / 2);
     let mut bytes = 0;
     for row in run.rows {
         let image = |span| find::decode(&options, table, row.delivery.transaction.bytes(span));
@@ -174,12 +175,14 @@ async fn by_sql(session: &mut MariaDbSession, run: &Run<'_>, shape: &Shape) -> R
                 vec![delete_holder(&options, table, &mapping, unique, &image(span)?)?]
             }
         };
-        bytes += literals.iter().map(String::len).sum::<usize>();
-        statements.push(literals);
-        if bytes >= STATEMENT_BYTES || statements.len() >= KEYS_MAX {
+        // Brackets, commas and numbers too.
+        let row_bytes = literals.iter().map(|literal| literal.len() + 1).sum::<usize>() + 16;
+        if bytes + row_bytes > bytes_max || statements.len() >= KEYS_MAX {
             run_literals(session, run, &mapping, &std::mem::take(&mut statements)).await?;
             bytes = 0;
         }
+        bytes += row_bytes;
+        statements.push(literals);
     }
     run_literals(session, run, &mapping, &statements).await
 }
@@ -216,9 +219,10 @@ async fn run_literals(
         WriteOp::Delete { .. } => (sql::delete(table, &mapping.key, rows), rows.len() as u64),
         WriteOp::Update { .. } | WriteOp::DeleteHolder { .. } => (rows.concat().join(";"), 1),
     };
-    let answers = run_all(&mut session.conn, &text)
-        .await
-        .map_err(|error| session.options.failure(&error, &format!("writing {table}")))?;
+    let doing = format!("writing {table}");
+    session.fits_packet(&text, &doing)?;
+    let answers =
+        run_all(&mut session.conn, &text).await.map_err(|error| session.options.failure(&error, &doing))?;
     // An update counts the rows it found, changed or not.
     if answers.iter().any(|(found, _)| *found != each) {
         return Err(Failure::MissingRow);
