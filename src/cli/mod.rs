@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod out;
 mod status;
+mod verify;
 
 use std::ffi::OsString;
 use std::panic::{self, AssertUnwindSafe};
@@ -54,10 +55,7 @@ fn run(command: Command) -> Result<u8, Failure> {
             Command::Check(check) => check::run(&check).await,
             Command::Status(status) => status::run(&status).await,
             Command::Channel(channel) => channel::run(&channel).await,
-            Command::Verify(verify) => {
-                Deployment::load(&verify.config)?;
-                Err(Failure::NotBuilt { command: "weft verify", instead: "compare with CHECKSUM TABLE" })
-            }
+            Command::Verify(verify) => verify::run(&verify).await,
             Command::Uninstall(args) => {
                 let deployment = Deployment::load(&args.config)?;
                 let endpoint = known_instance(&deployment, &args.instance)?.server()?.endpoint();

@@ -123,8 +123,7 @@ impl<'a> Parts<'a> {
             return None;
         }
         let (body, checksum) = self.body.split_last_chunk::<CHECKSUM_BYTES>()?;
-        let parts =
-            Parts { body, algorithm: Some(CHECKSUM_CRC32), checksum: Some(*checksum), ..*self };
+        let parts = Parts { body, algorithm: Some(CHECKSUM_CRC32), checksum: Some(*checksum), ..*self };
         parts.verify(false).is_ok().then_some(parts)
     }
 

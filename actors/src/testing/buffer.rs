@@ -99,7 +99,10 @@ impl EventBuffer for ModelBuffer {
             CatalogItem::Table(version) if version.name == *name => {
                 Some((entry.id, Arc::new(version.clone())))
             }
-            CatalogItem::Table(_) | CatalogItem::Format(_) | CatalogItem::Ddl { .. } | CatalogItem::Server { .. } => None,
+            CatalogItem::Table(_)
+            | CatalogItem::Format(_)
+            | CatalogItem::Ddl { .. }
+            | CatalogItem::Server { .. } => None,
         })
     }
 

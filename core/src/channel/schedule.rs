@@ -159,6 +159,8 @@ impl Scheduler {
         }
         match &header.body {
             Body::Heartbeat { written } => self.pass(scn, *written, bytes),
+            // An operator passed over it.
+            Body::Ddl(_) if self.was_applied(scn) => self.pass(scn, time, bytes),
             Body::Ddl(_) => {
                 let sequence = self.tracker.pulled(scn, time, 1, bytes);
                 self.pending.push_back(Pending::Statement(delivery, sequence));
