@@ -1,6 +1,8 @@
 //! The harness: real database servers as plain processes, and waiting without luck.
 
 pub mod events;
+pub mod nodes;
 pub mod ports;
+pub mod process;
 pub mod servers;
 pub mod wait;

@@ -1,0 +1,3 @@
+//! Real nodes over real servers: what a deployment does.
+
+mod two_ways;
