@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use weft_core::channel::delivery::Consistency;
 use weft_core::channel::schedule::ScheduleConfig;
 use weft_core::ledger::Ledger;
 use weft_core::scn::Scn;
@@ -319,7 +320,11 @@ impl ChannelState {
                 let _ = reply.send(Err(format!("the direction is stopped at {scn}, not at {wanted}")));
                 return;
             }
-            (Some((scn, reason)), _) => (scn, format!("{verb}: {reason}")),
+            // Only where transactions are cut into rows can a single row be passed over.
+            (Some((scn, reason)), _) if self.args.schedule.consistency == Consistency::Row => {
+                (scn, format!("{verb}: {reason}"))
+            }
+            (Some((scn, reason)), _) => (scn.transaction(), format!("{verb}: {reason}")),
         };
         self.rest();
         let (target, myself) = (self.args.target.clone(), myself.clone());
