@@ -147,7 +147,7 @@ impl ReplicatorState {
             self.helpers.push(self.checkpoints().start(self.args.checkpoint_interval));
             if let Some(interval) = self.args.heartbeat {
                 let (source, clock) = (self.args.source.clone(), self.args.clock.clone());
-                self.helpers.push(heartbeat::start(source, clock, interval));
+                self.helpers.push(heartbeat::start(source, clock, interval, self.args.board.clone()));
             }
         }
     }
