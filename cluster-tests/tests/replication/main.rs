@@ -1,3 +1,5 @@
 //! Real nodes over real servers: what a deployment does.
 
+mod crashes;
+mod support;
 mod two_ways;
