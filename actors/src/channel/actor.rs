@@ -110,12 +110,16 @@ impl Actor for Channel {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ChannelMessage::Begin => state.begin(&myself),
+            ChannelMessage::Again(of) if of == state.incarnation => state.begin(&myself),
             ChannelMessage::Recovered(of, result) if of == state.incarnation => {
                 state.recovered(&myself, result).await?;
             }
             ChannelMessage::Pulled(of, pulled) if of == state.incarnation => state.pulled(&myself, pulled),
             ChannelMessage::Shard(of, report) if of == state.incarnation => state.shard(&myself, report),
-            ChannelMessage::Recovered(..) | ChannelMessage::Pulled(..) | ChannelMessage::Shard(..) => {}
+            ChannelMessage::Again(..)
+            | ChannelMessage::Recovered(..)
+            | ChannelMessage::Pulled(..)
+            | ChannelMessage::Shard(..) => {}
             ChannelMessage::Tick => state.tick(),
             ChannelMessage::Command(command, reply) => state.command(&myself, command, reply),
             ChannelMessage::Drain(reply) => state.drain(reply),
@@ -242,7 +246,8 @@ impl ChannelState {
         self.rest();
         self.stopped_at = Some(stop);
         self.show();
-        myself.send_after(if soon { RETRY_SOON } else { RETRY }, || ChannelMessage::Begin);
+        let incarnation = self.incarnation;
+        myself.send_after(if soon { RETRY_SOON } else { RETRY }, move || ChannelMessage::Again(incarnation));
     }
 
     /// Ends what runs, and makes everything that it still says stale.
