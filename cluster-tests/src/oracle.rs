@@ -1,6 +1,6 @@
 //! What must be true of servers after writers have stopped and all is applied.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,7 +25,10 @@ pub async fn assert_holds(server: &Server, journals: &[Journal]) {
         let trouble = if *key < SHARED { older_than(value, writes) } else { not_last(value, writes) };
         if let Some(trouble) = trouble {
             let last = &writes[writes.len().saturating_sub(4)..];
-            panic!("key {key} of {} has {value:?}: {trouble}; its last writes: {last:#?}", server.server_id());
+            panic!(
+                "key {key} of {} has {value:?}: {trouble}; its last writes: {last:#?}",
+                server.server_id()
+            );
         }
     }
     let unwritten: Vec<_> = rows.keys().filter(|key| !by_key.contains_key(key)).collect();
@@ -70,9 +73,9 @@ fn older_than(value: Option<&str>, writes: &[&Write]) -> Option<String> {
         let any = value.is_none() && writes.iter().all(|write| write.fate == Fate::Unknown);
         return (!any).then(|| "a value that nobody wrote".to_owned());
     };
-    let later = writes
-        .iter()
-        .find(|write| write.fate != Fate::Unknown && write.began > end + SAME_TIME && write.value.as_deref() != value);
+    let later = writes.iter().find(|write| {
+        write.fate != Fate::Unknown && write.began > end + SAME_TIME && write.value.as_deref() != value
+    });
     later.map(|write| format!("{write:?} is later"))
 }
 
@@ -90,6 +93,20 @@ pub async fn changes(server: &Server) -> HashMap<String, Vec<Change>> {
         .expect("running a program does not panic");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     by_key(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// The tables whose rows changed since a position of the server's binlog.
+pub async fn tables_since(server: &Server, (file, position): (String, u64)) -> BTreeSet<String> {
+    let newest = server.binlog_files().await.pop().expect("the binlog is on");
+    assert_eq!(newest, file, "the binlog was rotated meanwhile");
+    let mut command = Command::new("mariadb-binlog");
+    command.args(["--no-defaults", "--base64-output=DECODE-ROWS", "-v"]);
+    command.arg(format!("--start-position={position}")).arg(server.data_directory().join(file));
+    let output = command.output().expect("mariadb-binlog is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let tables = text.lines().filter_map(|line| Some(line.split_once("Table_map: ")?.1));
+    tables.filter_map(|rest| Some(rest.split_once(" mapped")?.0.replace('`', ""))).collect()
 }
 
 /// Reads the comments that `mariadb-binlog -v` writes for each row.
@@ -135,7 +152,8 @@ pub fn assert_applied_once(source: &HashMap<String, Vec<Change>>, target: &HashM
         // A row made and deleted in one batch leaves nothing.
         let last = states.last().expect("a key has changes");
         assert!(
-            rest.next().is_none() || (last == "gone" && applied.last().is_none_or(|change| after(change) == "gone")),
+            rest.next().is_none()
+                || (last == "gone" && applied.last().is_none_or(|change| after(change) == "gone")),
             "{key}: the target stops before the end\nsource: {changes:#?}\ntarget: {applied:#?}"
         );
     }

@@ -86,8 +86,5 @@ async fn a_node_told_to_stop_under_load_drains_and_exits_with_zero() {
     }
     let journals = finish(writers).await;
     pair.assert_equal(&journals).await;
-    assert_eq!(
-        pair.deployment.wait_state(1, "orders", "sh.main", ChannelState::Running).await.reason,
-        None
-    );
+    assert_eq!(pair.deployment.wait_state(1, "orders", "sh.main", ChannelState::Running).await.reason, None);
 }

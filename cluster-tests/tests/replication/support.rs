@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster_tests::nodes::{Deployment, run_program, tail, wait_equal};
+use cluster_tests::nodes::{Deployment, run_program, wait_equal};
 use cluster_tests::oracle;
 use cluster_tests::servers::{Server, ServerOptions};
 use cluster_tests::workload::{Journal, TABLES, TABLES_SQL, Writer};
@@ -73,13 +73,6 @@ impl Pair {
     pub async fn wait_running(&self) {
         self.deployment.wait_state(1, "orders", "sh.main", ChannelState::Running).await;
         self.deployment.wait_state(0, "orders", "bj.main", ChannelState::Running).await;
-    }
-
-    /// A node's log, for looking at what a test saw.
-    pub fn show_logs(&self) {
-        for index in 0..2 {
-            eprintln!("--- {}\n{}", self.deployment.sites[index].node, tail(&self.deployment.log(index)));
-        }
     }
 }
 
