@@ -2,7 +2,9 @@
 
 pub mod events;
 pub mod nodes;
+pub mod oracle;
 pub mod ports;
 pub mod process;
 pub mod servers;
 pub mod wait;
+pub mod workload;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use weft_actors::status::{ChannelState, ChannelStatus, StatusReport};
@@ -28,8 +29,8 @@ pub fn program() -> PathBuf {
 pub struct Site {
     pub name: String,
     pub node: String,
-    peer: Port,
-    admin: Port,
+    peer: Arc<Port>,
+    admin: Arc<Port>,
     process: Option<Process>,
     pub data: PathBuf,
 }
@@ -52,12 +53,44 @@ impl Deployment {
             .map(|name| Site {
                 name: (*name).to_owned(),
                 node: format!("{name}-1"),
-                peer: Port::take(),
-                admin: Port::take(),
+                peer: Arc::new(Port::take()),
+                admin: Arc::new(Port::take()),
                 process: None,
                 data: directory.path().join(format!("data-{name}")),
             })
             .collect();
+        Deployment::write(directory, sites, servers, instance, channels)
+    }
+
+    /// The same deployment with another process in the place of site `index`'s node: at other ports,
+    /// with another data directory and another configuration file. Only that one is to be started.
+    pub fn substitute(
+        &self,
+        index: usize,
+        servers: &[&Server],
+        instance: &str,
+        channels: &str,
+    ) -> Deployment {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let sites = self.sites.iter().enumerate().map(|(at, site)| Site {
+            name: site.name.clone(),
+            node: site.node.clone(),
+            peer: if at == index { Arc::new(Port::take()) } else { site.peer.clone() },
+            admin: if at == index { Arc::new(Port::take()) } else { site.admin.clone() },
+            process: None,
+            data: directory.path().join(format!("data-{}", site.name)),
+        });
+        let sites = sites.collect();
+        Deployment::write(directory, sites, servers, instance, channels)
+    }
+
+    fn write(
+        directory: tempfile::TempDir,
+        sites: Vec<Site>,
+        servers: &[&Server],
+        instance: &str,
+        channels: &str,
+    ) -> Deployment {
         let mut text = "cluster = \"test\"\n".to_owned();
         for (site, server) in sites.iter().zip(servers) {
             let Site { name, node, data, .. } = site;
@@ -171,6 +204,17 @@ impl Deployment {
     }
 }
 
+/// A failing test shows what its nodes said.
+impl Drop for Deployment {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (index, site) in self.sites.iter().enumerate() {
+                eprintln!("--- the end of the log of {}:\n{}", site.node, tail(&self.log(index)));
+            }
+        }
+    }
+}
+
 /// Runs the program; gives exit status, standard output and standard error.
 pub fn run_program(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(program()).args(arguments).stdin(Stdio::null()).output().expect("it runs");
@@ -190,7 +234,7 @@ pub fn spawn_node(config: &Path, node: &str, log: &Path) -> Process {
 /// The end of a log, for messages.
 pub fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(15)..].join("\n")
+    lines[lines.len().saturating_sub(25)..].join("\n")
 }
 
 /// Waits until the tables are equal on all servers, by `CHECKSUM TABLE`, and stay so for a moment.

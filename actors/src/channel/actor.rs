@@ -69,6 +69,8 @@ pub struct ChannelState {
     life: Life,
     /// The change that the direction last stopped at, until the watermark has passed it.
     stopped_at: Option<Stop>,
+    /// This actor took the direction over once: from then on it takes it from nobody who lives.
+    owned_once: bool,
     paused: bool,
     draining: Option<RpcReplyPort<()>>,
 }
@@ -97,6 +99,7 @@ impl Actor for Channel {
             incarnation: Incarnation(0),
             life: Life::Resting,
             stopped_at: None,
+            owned_once: false,
             paused: false,
             draining: None,
         })
@@ -110,12 +113,16 @@ impl Actor for Channel {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ChannelMessage::Begin => state.begin(&myself),
+            ChannelMessage::Again(of) if of == state.incarnation => state.begin(&myself),
             ChannelMessage::Recovered(of, result) if of == state.incarnation => {
                 state.recovered(&myself, result).await?;
             }
             ChannelMessage::Pulled(of, pulled) if of == state.incarnation => state.pulled(&myself, pulled),
             ChannelMessage::Shard(of, report) if of == state.incarnation => state.shard(&myself, report),
-            ChannelMessage::Recovered(..) | ChannelMessage::Pulled(..) | ChannelMessage::Shard(..) => {}
+            ChannelMessage::Again(..)
+            | ChannelMessage::Recovered(..)
+            | ChannelMessage::Pulled(..)
+            | ChannelMessage::Shard(..) => {}
             ChannelMessage::Tick => state.tick(),
             ChannelMessage::Command(command, reply) => state.command(&myself, command, reply),
             ChannelMessage::Drain(reply) => state.drain(reply),
@@ -157,10 +164,10 @@ impl ChannelState {
             ledger: self.args.ledger.clone(),
             stored: self.args.watermarks.load(&direction),
         };
-        let was_fenced = self.stopped_at.as_ref().is_some_and(|stop| stop.kind == StopKind::Fenced);
+        let owned_once = self.owned_once;
         let (pulls, incarnation, myself) = (self.args.pulls.clone(), self.incarnation, myself.clone());
         tokio::spawn(async move {
-            let result = recover(&context, was_fenced, pulls).await;
+            let result = recover(&context, owned_once, pulls).await;
             let _ = myself.cast(ChannelMessage::Recovered(incarnation, result));
         });
     }
@@ -171,6 +178,7 @@ impl ChannelState {
         result: Result<Ready, RecoveryError>,
     ) -> Result<(), ActorProcessingErr> {
         let direction = self.args.direction();
+        self.owned_once |= matches!(result, Ok(_) | Err(RecoveryError::ProbeLost { .. }));
         match result {
             Ok(ready) => {
                 let watermark = ready.start.watermark.scn;
@@ -246,7 +254,8 @@ impl ChannelState {
         self.rest();
         self.stopped_at = Some(stop);
         self.show();
-        myself.send_after(if soon { RETRY_SOON } else { RETRY }, || ChannelMessage::Begin);
+        let incarnation = self.incarnation;
+        myself.send_after(if soon { RETRY_SOON } else { RETRY }, move || ChannelMessage::Again(incarnation));
     }
 
     /// Ends what runs, and makes everything that it still says stale.
@@ -391,14 +400,15 @@ impl ChannelState {
     }
 }
 
-/// Recovers, asking the source where to begin if the channel never ran; a fenced direction leaves a
-/// living owner alone.
+/// Recovers, asking the source where to begin if the channel never ran. Who owned the direction once
+/// leaves a living owner alone: the new one killed the old one's sessions, which looks like a lost
+/// connection, and two owners would take the direction from each other for ever.
 async fn recover(
     context: &RecoveryContext,
-    was_fenced: bool,
+    owned_once: bool,
     pulls: StartPull,
 ) -> Result<Ready, RecoveryError> {
-    if was_fenced && context.target.owned_by_other().await? {
+    if owned_once && context.target.owned_by_other().await? {
         let reason =
             format!("another node runs this direction to {} now; stop one of the two", context.target_name);
         return Err(RecoveryError::Target(crate::ports::TargetError::Fenced(reason)));

@@ -253,6 +253,7 @@ impl Apply {
 
     fn done(&mut self) -> Step {
         let mut report = std::mem::take(&mut self.report);
+        report.committed = self.marked;
         report.runs = self.base.runs.to_vec();
         Step::Done(report)
     }
