@@ -27,8 +27,10 @@ use crate::data::DataDir;
 use crate::mysql::connect::Endpoint;
 use crate::mysql::source::MariaDbSource;
 
-/// An open transaction larger than this goes to disk while it is read.
-const SPILL_BYTES: usize = 8 << 20;
+/// An open transaction larger than this goes to disk while it is read, and through every later stage in
+/// parts of this size. One part costs its frame and the plan of its rows many times over, and is planned
+/// in one go: with narrow rows, 2 MiB are 80,000 of them.
+const SPILL_BYTES: usize = 2 << 20;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// An instance whose binlog this node captures.
