@@ -1,3 +1,6 @@
-//! Real nodes over real servers: what a deployment does.
+//! Real nodes over real servers.
 
+mod pair;
+mod schema;
 mod two_ways;
+mod unique;
