@@ -42,6 +42,23 @@ pub enum CaptureError {
     Task(String),
 }
 
+impl CaptureError {
+    /// Whether it does not come right by itself: the channels that read from here stop with it.
+    pub fn needs_a_person(&self) -> bool {
+        match self {
+            CaptureError::Source(SourceError::Unreachable(_)) | CaptureError::Task(_) => false,
+            CaptureError::Source(SourceError::Purged(_) | SourceError::Refused(_)) => true,
+            CaptureError::Buffer(_)
+            | CaptureError::Store(_)
+            | CaptureError::Assemble(_)
+            | CaptureError::Scan(_)
+            | CaptureError::Table(_)
+            | CaptureError::Event(_)
+            | CaptureError::Stopped(_) => true,
+        }
+    }
+}
+
 impl From<Malformed> for CaptureError {
     fn from(malformed: Malformed) -> CaptureError {
         CaptureError::Event(malformed.into())
@@ -65,7 +82,7 @@ pub async fn run(args: &Arc<ReplicatorArgs>, place: Place) -> Result<Infallible,
     let mut stream = args.source.stream(place.from.clone()).await?;
     args.board.update(|status| {
         status.running = true;
-        status.reason = None;
+        (status.reason, status.standstill) = (None, None);
     });
     let mut pipe = Pipe::new(
         PipeArgs {

@@ -10,6 +10,8 @@ pub struct SourceStatus {
     pub running: bool,
     /// Why not; what to do.
     pub reason: Option<String>,
+    /// The same, if it does not come right before a person has seen to it.
+    pub standstill: Option<String>,
     pub scn: Option<Scn>,
     /// GTID position captured, as the server writes it.
     pub gtid: String,

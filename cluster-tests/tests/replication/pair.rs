@@ -67,3 +67,21 @@ pub async fn wait_rows(server: &Server, sql: &str, rows: &[&str]) {
     })
     .await;
 }
+
+/// The node's metrics, as Prometheus gets them.
+pub async fn metrics(deployment: &Deployment, index: usize) -> String {
+    let url = format!("{}/metrics", deployment.admin_url(index));
+    let answer = deployment.client.get(url).send().await.expect("the node answers");
+    answer.text().await.expect("metrics are text")
+}
+
+/// Waits until the metric with these labels, as it is printed, has such a value.
+pub async fn wait_metric(deployment: &Deployment, index: usize, name: &str, is: impl Fn(f64) -> bool) {
+    wait_until(PATIENCE, name, async || {
+        let text = metrics(deployment, index).await;
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        let value = line.rsplit(' ').next().and_then(|value| value.parse().ok());
+        if value.is_some_and(&is) { Ok(()) } else { Err(format!("{line:?}")) }
+    })
+    .await;
+}
