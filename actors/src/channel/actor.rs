@@ -18,7 +18,7 @@ use super::run::{Applied, Run};
 use super::status::{Board, DirectionStatus, Phase};
 use crate::binlog::ledger::SharedLedger;
 use crate::link::puller::{PullHandle, Pulled};
-use crate::ports::{Clock, Target, WatermarkStore};
+use crate::ports::{Clock, Target, TargetError, WatermarkStore};
 
 /// How often the cause of a stop is tried again.
 const RETRY: Duration = Duration::from_secs(3);
@@ -185,7 +185,11 @@ impl ChannelState {
             }
             Err(error) => {
                 let kind = match error {
-                    RecoveryError::Target(crate::ports::TargetError::Fenced(_)) => StopKind::Fenced,
+                    RecoveryError::Target(TargetError::Fenced(_)) => StopKind::Fenced,
+                    // At a start the source's node may be some milliseconds behind this one.
+                    RecoveryError::Target(TargetError::Unreachable(_)) | RecoveryError::NoStart(_) => {
+                        StopKind::ConnectionLost
+                    }
                     _ => StopKind::Refused,
                 };
                 let scn = self.stopped_at.as_ref().and_then(|stop| stop.scn);
