@@ -17,6 +17,7 @@ use super::ledger::SharedLedger;
 use super::metrics::CaptureMetrics;
 use super::pipe::{Output, Pipe, PipeArgs};
 use super::restore::Place;
+use super::status::clock_skew_us;
 use crate::ports::{BufferError, SourceError, StoreError};
 
 /// Why a capture ended. All are tried again; what a person must see to is in the text.
@@ -139,7 +140,10 @@ impl Output for ToBuffer {
     async fn frame(&mut self, transaction: Transaction) -> Result<(), CaptureError> {
         if let Body::Heartbeat { written } = transaction.header.body {
             let read = self.args.clock.now();
-            self.args.board.update(|status| status.heartbeat = Some((written, read)));
+            let skew_us = clock_skew_us(written, transaction.header.commit_time);
+            self.args.board.update(|status| {
+                (status.heartbeat, status.clock_skew_us) = (Some((written, read)), skew_us);
+            });
             expire(&self.args.ledger, &self.args, written);
         }
         loop {
@@ -147,6 +151,7 @@ impl Output for ToBuffer {
                 Ok(()) => break,
                 Err(error @ BufferError::Write { .. }) => {
                     tracing::error!(instance = self.args.instance, %error, "capture waits");
+                    self.metrics.write_failed();
                     self.args.board.update(|status| status.reason = Some(error.to_string()));
                     tokio::time::sleep(DISK_RETRY).await;
                 }
@@ -163,6 +168,7 @@ impl Output for ToBuffer {
         time: weft_core::time::Micros,
     ) -> Result<(), CaptureError> {
         self.metrics.bumped();
+        self.args.board.update(|status| status.raised_stamp = status.raised_stamp.max(time));
         Ok(self.args.store.record_stamp(scn, time)?)
     }
 }

@@ -216,6 +216,11 @@ impl Run {
         self.behind_bytes + self.held_bytes
     }
 
+    /// Of these, what is only at the source.
+    pub fn behind_bytes(&self) -> u64 {
+        self.behind_bytes
+    }
+
     pub fn stored_watermark(&self) -> StoredWatermark {
         let watermark = self.scheduler.watermark();
         StoredWatermark { watermark: watermark.scn, time: watermark.time, in_marks: self.in_marks }
