@@ -1,7 +1,12 @@
 //! Real nodes over real servers: what a deployment does.
 
 mod another_server;
+mod bad_input;
+mod consistency;
+mod large;
+mod operations;
 mod pair;
+mod paths;
 mod refill;
 mod schema;
 mod two_ways;

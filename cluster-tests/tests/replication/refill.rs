@@ -1,28 +1,36 @@
 //! Readers that are older than what the source's node holds.
 
-use cluster_tests::nodes::{Deployment, wait_equal};
-use cluster_tests::servers::Server;
+use cluster_tests::nodes::{Deployment, PATIENCE, wait_equal};
+use cluster_tests::servers::{Server, ServerOptions};
+use cluster_tests::wait::wait_until;
 use weft_actors::status::ChannelState;
 
 use crate::pair::{BJ, ONE_WAY, Pair, SH, wait_metric};
 
 #[tokio::test]
 async fn history_that_left_the_buffer_is_read_from_the_source_again() {
-    let create = "CREATE TABLE t (id INT PRIMARY KEY, v LONGBLOB)";
+    let create = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); CREATE DATABASE bulk; CREATE TABLE bulk.b (id INT \
+                  PRIMARY KEY, v LONGBLOB)";
     let small = "buffer = \"256MiB\"\nsegment = \"16MiB\"";
-    let mut pair = Pair::servers(create, small, ONE_WAY).await;
-    pair.deployment.start_all().await;
+    // What fills the buffer goes to a site whose node never runs.
+    let bulk =
+        "[channels.bulk]\nfrom = \"sh.main\"\nto = \"gz.main\"\nconflict = \"none\"\ntables = [\"bulk.*\"]\n";
+    let Pair { sh, bj, .. } = Pair::servers(create, "", ONE_WAY).await;
+    let gz = Server::start(ServerOptions::new(13)).await;
+    let channels = format!("{ONE_WAY}{bulk}");
+    let deployment = Deployment::new(&["sh", "bj", "gz"], &[&sh, &bj, &gz], small, &channels);
+    let mut pair = Pair { sh, bj, deployment };
+    (pair.deployment.start(SH), pair.deployment.start(BJ));
+    (pair.deployment.wait_ready(SH).await, pair.deployment.wait_ready(BJ).await);
     pair.sh.execute("INSERT INTO shop.t VALUES (1, 'seen')").await;
     wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
 
     pair.deployment.kill9(BJ);
-    let mut conn = pair.sh.conn().await;
-    for id in 0..160 {
-        use mysql_async::prelude::Queryable;
-        let sql = format!("REPLACE INTO shop.t VALUES ({}, REPEAT('{}', 2000000))", id % 20 + 2, id % 7);
-        // Twenty rows in all, so that the target has not much to do in the end.
-        conn.query_drop(sql).await.expect("written");
+    pair.sh.execute("INSERT INTO shop.t VALUES (2, 'while it is down')").await;
+    for id in 0..17 {
+        pair.sh.execute(&format!("INSERT INTO bulk.b VALUES ({id}, REPEAT('{}', 16000000))", id % 7)).await;
     }
+    pair.sh.execute("UPDATE shop.t SET v = 'changed' WHERE id = 2").await;
     let newest = wait_captured(&pair.deployment, &pair.sh).await;
     let oldest = source(&pair.deployment).await.oldest_scn.expect("it holds something");
     assert!(oldest < newest && oldest.as_str() > "00001-0000000001-000000010000000", "{oldest} {newest}");
@@ -44,7 +52,13 @@ async fn a_binlog_that_was_purged_before_it_was_captured_stops_the_channel() {
     assert_eq!(pair.deployment.terminate(SH), Some(0));
     pair.sh.execute("INSERT INTO shop.t VALUES (2); FLUSH BINARY LOGS; INSERT INTO shop.t VALUES (3)").await;
     let last = pair.sh.binlog_position().await.0;
-    pair.sh.execute(&format!("PURGE BINARY LOGS TO '{last}'")).await;
+    // The server keeps a file while the dump of the node that went is not noticed to be gone.
+    wait_until(PATIENCE, "the binlog is purged", async || {
+        pair.sh.execute(&format!("PURGE BINARY LOGS TO '{last}'")).await;
+        let files = pair.sh.binlog_files().await;
+        if files == [last.clone()] { Ok(()) } else { Err(format!("{files:?}")) }
+    })
+    .await;
     pair.deployment.start(SH);
     let reason = pair.stopped().await;
     assert!(reason.contains("purged") && reason.contains("copy"), "{reason}");
@@ -65,7 +79,7 @@ async fn source(deployment: &Deployment) -> weft_actors::status::SourceStatus {
 /// Waits until the node of sh has everything that is in the server's binlog now; its newest SCN.
 async fn wait_captured(deployment: &Deployment, server: &Server) -> String {
     let (_, position) = server.binlog_position().await;
-    cluster_tests::wait::wait_until(cluster_tests::nodes::PATIENCE, "capture has caught up", async || {
+    wait_until(PATIENCE, "capture has caught up", async || {
         let source = source(deployment).await;
         let file = source.file.unwrap_or_default();
         let read: u64 = file.rsplit(':').next().and_then(|text| text.parse().ok()).unwrap_or(0);
