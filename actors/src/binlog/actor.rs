@@ -159,6 +159,7 @@ impl ReplicatorState {
         self.args.board.update(|status| {
             status.running = false;
             status.reason = Some(error.to_string());
+            status.standstill = error.needs_a_person().then(|| error.to_string());
         });
         myself.send_after(self.retry, || ReplicatorMessage::Begin);
     }

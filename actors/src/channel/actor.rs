@@ -94,6 +94,8 @@ impl Actor for Channel {
     ) -> Result<ChannelState, ActorProcessingErr> {
         myself.cast(ChannelMessage::Begin)?;
         myself.send_interval(TICK, || ChannelMessage::Tick);
+        let now = args.clock.now();
+        args.board.update(|status| status.watermark_moved = now);
         Ok(ChannelState {
             args,
             incarnation: Incarnation(0),
@@ -360,9 +362,14 @@ impl ChannelState {
         let now = self.args.clock.now();
         if let Life::Running(run) = &mut self.life {
             let (lag_us, lag_bytes) = (run.lag_us(now), run.lag_bytes());
+            let behind_bytes = run.behind_bytes();
             let (watermark, stored) = (run.watermark(), run.stored_watermark());
             self.args.board.update(|status| {
                 (status.lag_us, status.lag_bytes) = (lag_us, lag_bytes);
+                status.behind_bytes = behind_bytes;
+                if status.watermark != Some(watermark) {
+                    status.watermark_moved = now;
+                }
                 status.watermark = Some(watermark);
                 status.watermark_time = stored.time;
             });
@@ -372,7 +379,7 @@ impl ChannelState {
             self.args.board.update(|status| status.lag_us += ticked_us);
         }
         self.show();
-        self.args.metrics.show(&self.args.board.get());
+        self.args.metrics.show(&self.args.board.get(), now);
     }
 
     fn count(&self, applied: Applied) {
