@@ -3,4 +3,5 @@
 pub mod events;
 pub mod ports;
 pub mod servers;
+pub mod sim;
 pub mod wait;
