@@ -9,6 +9,7 @@ use weft_core::binlog::assembler::AssembleError;
 use weft_core::binlog::format::EventError;
 use weft_core::binlog::resume::log_name;
 use weft_core::binlog::table_map::TableMapError;
+use weft_core::ledger::Ledger;
 use weft_core::stamp::ScanError;
 use weft_core::transaction::{Body, Transaction};
 
@@ -176,8 +177,9 @@ impl Output for ToBuffer {
 /// Lets entries go that are older than the conflict window by binlog time, one stretch a heartbeat.
 fn expire(ledger: &SharedLedger, args: &ReplicatorArgs, heartbeat: weft_core::time::Micros) {
     let window_us = args.conflict_window.as_micros() as u64;
-    let before = heartbeat.minus(window_us).min((args.inbound_time)());
+    let before = Ledger::horizon_at(heartbeat, (args.inbound_time)(), window_us);
     ledger.write(|ledger| {
+        ledger.set_window(window_us);
         // Once a minute is often enough: an entry that lives a little longer does no harm.
         if before.since(weft_core::ledger::LedgerView::horizon(ledger)) > 60_000_000 {
             ledger.raise_horizon(before);
