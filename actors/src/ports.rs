@@ -142,6 +142,10 @@ pub trait EventBuffer: Send + Sync {
     fn oldest(&self) -> Option<Scn>;
     /// Bytes and whole transactions held.
     fn size(&self) -> (u64, u64);
+    /// Bytes that may be held; 0: no limit.
+    fn limit_bytes(&self) -> u64 {
+        0
+    }
     /// A reader of the frames after `after` (exclusive). Sees frames appended later.
     fn reader(&self, after: Scn) -> Result<Box<dyn FrameReader>, BufferError>;
     /// Makes everything appended so far survive a crash of the machine.

@@ -6,5 +6,6 @@ pub mod oracle;
 pub mod ports;
 pub mod process;
 pub mod servers;
+pub mod sim;
 pub mod wait;
 pub mod workload;

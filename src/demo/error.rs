@@ -28,8 +28,6 @@ pub enum DemoError {
     Query { site: &'static str, doing: &'static str, cause: mysql_async::Error },
     #[error("no HTTP client: {0}")]
     Http(#[from] reqwest::Error),
-    #[error("weft verify could not compare: {0}")]
-    Verify(String),
     #[error("{0} did not end with status 0 within 10 s of SIGTERM: {1}")]
     NotDrained(String, String),
     #[error("interrupted")]

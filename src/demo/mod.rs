@@ -79,6 +79,7 @@ impl Stage {
 pub async fn run(options: &DemoOptions) -> Result<bool, DemoError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DemoError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DemoError::Signals)?;
+    servers::require()?;
     let directory = Directory::open(options.directory.clone())?;
     let progress = Progress::new();
     let mut stage = Stage::default();
@@ -87,7 +88,11 @@ pub async fn run(options: &DemoOptions) -> Result<bool, DemoError> {
         _ = terminate.recv() => Err(DemoError::Interrupted),
         _ = interrupt.recv() => Err(DemoError::Interrupted),
     };
-    if !matches!(shown, Ok(ref report) if report.is_identical()) {
+    let is_fine = match &shown {
+        Ok(report) => report.is_identical(),
+        Err(error) => matches!(error, DemoError::Interrupted),
+    };
+    if !is_fine {
         for (node, log) in stage.nodes.iter().map(Node::log_end) {
             progress.step(&format!("end of the log of {node}: {log}"));
         }

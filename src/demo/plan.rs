@@ -66,7 +66,7 @@ pub struct Statement {
 
 /// The `number`-th transaction (from 0) of a site, given by its index.
 pub fn transaction(seed: u64, site: usize, number: u64) -> Vec<Statement> {
-    if number % DUEL_EVERY == 0 {
+    if number.is_multiple_of(DUEL_EVERY) {
         // No site in it: both draw the same subject.
         return duel(&mut Dice::new([seed, number, u64::MAX]), site, number);
     }
@@ -232,7 +232,7 @@ mod tests {
     fn ordinary_transactions_never_give_the_other_sites_ids() {
         let ids = |site: usize| -> Vec<String> {
             (1..2_000)
-                .filter(|number| number % DUEL_EVERY != 0)
+                .filter(|number: &u64| !number.is_multiple_of(DUEL_EVERY))
                 .flat_map(|number| transaction(1, site, number))
                 .filter(|statement| statement.kind == Kind::Insert)
                 .filter_map(|statement| statement.sql.split_once('(').map(|(_, rest)| id_of(rest)))

@@ -42,7 +42,7 @@ impl Progress {
             let style = ProgressStyle::with_template(template).expect("the templates are ours");
             bars.add(ProgressBar::new(0).with_style(style))
         };
-        let time = bar("{spinner} {wide_bar} {msg}");
+        let time = bar("  {bar:40} {msg}");
         let lines = (0..SITES.len() + DIRECTIONS.len()).map(|_| bar("  {msg}")).collect();
         Progress::Terminal { bars, lines, time }
     }
@@ -76,9 +76,9 @@ impl Progress {
 
     /// Removes what is live, before the report.
     pub fn clear(&self) {
-        if let Progress::Terminal { bars, .. } = self {
-            // As above.
-            let _ = bars.clear();
+        if let Progress::Terminal { lines, time, .. } = self {
+            // Each by itself: a bar that is not finished draws itself once more when it is dropped.
+            lines.iter().chain([time]).for_each(ProgressBar::finish_and_clear);
         }
     }
 

@@ -148,6 +148,5 @@ fn applied(channel: &ChannelStatus) -> Applied {
         transactions: channel.transactions_applied,
         rows: channel.rows_applied,
         rows_skipped: channel.rows_skipped,
-        conflicts: channel.conflicts,
     }
 }

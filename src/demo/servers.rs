@@ -48,13 +48,20 @@ pub fn free_ports<const N: usize>() -> Result<[u16; N], DemoError> {
     found.try_into().map_err(|_| DemoError::NoPorts { first: PORT_FIRST, last: PORT_LAST })
 }
 
+/// Looks whether MariaDB is on this machine.
+///
+/// # Errors
+/// It is not: says what to install.
+pub fn require() -> Result<(), DemoError> {
+    ["mariadbd", "mariadb-install-db"].into_iter().try_for_each(|program| find(program).map(drop))
+}
+
 /// Makes the data directories of all sites under `directory`: one is initialised, the others are
 /// copies of it.
 ///
 /// # Errors
 /// MariaDB is not there, or the files cannot be written.
 pub async fn prepare(directory: &Path) -> Result<(), DemoError> {
-    find("mariadbd")?;
     let first = data_directory(directory, SITES[0]);
     let mut install = tokio::process::Command::new(find("mariadb-install-db")?);
     install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);

@@ -18,7 +18,7 @@ use super::run::{Applied, Run};
 use super::status::{Board, DirectionStatus, Phase};
 use crate::binlog::ledger::SharedLedger;
 use crate::link::puller::{PullHandle, Pulled};
-use crate::ports::{Clock, Target, WatermarkStore};
+use crate::ports::{Clock, Target, TargetError, WatermarkStore};
 
 /// How often the cause of a stop is tried again.
 const RETRY: Duration = Duration::from_secs(3);
@@ -94,6 +94,8 @@ impl Actor for Channel {
     ) -> Result<ChannelState, ActorProcessingErr> {
         myself.cast(ChannelMessage::Begin)?;
         myself.send_interval(TICK, || ChannelMessage::Tick);
+        let now = args.clock.now();
+        args.board.update(|status| status.watermark_moved = now);
         Ok(ChannelState {
             args,
             incarnation: Incarnation(0),
@@ -199,7 +201,11 @@ impl ChannelState {
             }
             Err(error) => {
                 let kind = match error {
-                    RecoveryError::Target(crate::ports::TargetError::Fenced(_)) => StopKind::Fenced,
+                    RecoveryError::Target(TargetError::Fenced(_)) => StopKind::Fenced,
+                    // At a start the source's node may be some milliseconds behind this one.
+                    RecoveryError::Target(TargetError::Unreachable(_)) | RecoveryError::NoStart(_) => {
+                        StopKind::ConnectionLost
+                    }
                     _ => StopKind::Refused,
                 };
                 let scn = self.stopped_at.as_ref().and_then(|stop| stop.scn);
@@ -365,9 +371,14 @@ impl ChannelState {
         let now = self.args.clock.now();
         if let Life::Running(run) = &mut self.life {
             let (lag_us, lag_bytes) = (run.lag_us(now), run.lag_bytes());
+            let behind_bytes = run.behind_bytes();
             let (watermark, stored) = (run.watermark(), run.stored_watermark());
             self.args.board.update(|status| {
                 (status.lag_us, status.lag_bytes) = (lag_us, lag_bytes);
+                status.behind_bytes = behind_bytes;
+                if status.watermark != Some(watermark) {
+                    status.watermark_moved = now;
+                }
                 status.watermark = Some(watermark);
                 status.watermark_time = stored.time;
             });
@@ -377,7 +388,7 @@ impl ChannelState {
             self.args.board.update(|status| status.lag_us += ticked_us);
         }
         self.show();
-        self.args.metrics.show(&self.args.board.get());
+        self.args.metrics.show(&self.args.board.get(), now);
     }
 
     fn count(&self, applied: Applied) {

@@ -223,6 +223,11 @@ impl Run {
         self.behind_bytes + self.held_bytes
     }
 
+    /// Of these, what is only at the source.
+    pub fn behind_bytes(&self) -> u64 {
+        self.behind_bytes
+    }
+
     pub fn stored_watermark(&self) -> StoredWatermark {
         let watermark = self.scheduler.watermark();
         StoredWatermark {

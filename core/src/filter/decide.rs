@@ -5,7 +5,8 @@
 //! | rule | `l` | `v` to `l` | `b` | action | conflict |
 //! |---|---|---|---|---|---|
 //! | none | any | any | any | apply | no |
-//! | last-write-wins | none, `v` below the horizon | | any | refuse | no |
+//! | last-write-wins | none, `v` an eviction below the horizon | | any | skip | no |
+//! | | none, else `v` below the horizon | | any | refuse | no |
 //! | | none | | any | apply | no |
 //! | | known | equal | `v` | apply: goes on with its own transaction | no |
 //! | | known | equal | not `v` | skip: a repeat | no |
@@ -18,6 +19,10 @@
 //! of one key has the first's version as its base. Whether the first was applied a moment ago in the
 //! same batch (the ledger does not show it yet) or in a batch before (it does), the second has to
 //! follow it; where the first was beaten, the second is too, as their versions are equal.
+//! Why an old eviction is skipped: whoever decides one gives it a version above every horizon, and
+//! sends it to every site. But every site that applies it sends it on too, and may apply it late: the
+//! link from there was cut for longer than the conflict window. A horizon has risen over an eviction
+//! only where it has come by on the direct way before.
 //! A whole transaction that comes again ends in the same state, so going on with it is harmless.
 
 use crate::ledger::LedgerView;
@@ -71,8 +76,11 @@ pub fn decide(
         return Decision::new(Action::Apply);
     }
     let Some(local) = local else {
-        let too_old = version.time < horizon;
-        return Decision::new(if too_old { Action::RefuseTooOld } else { Action::Apply });
+        return Decision::new(match (version.time < horizon, version.removed) {
+            (false, _) => Action::Apply,
+            (true, true) => Action::Skip,
+            (true, false) => Action::RefuseTooOld,
+        });
     };
     let goes_on = base == Some(version);
     if version == local {
@@ -149,6 +157,18 @@ mod tests {
             let got = decide(rule, version, base, local, HORIZON);
             assert_eq!(got, Decision { action, conflict }, "{rule:?} {version:?} {base:?} {local:?}");
         }
+    }
+
+    /// Site A evicts a row; the link to B is cut for longer than the window. When it heals, A's horizon
+    /// rises over the eviction, then B applies it and sends it back: A must not stop at it.
+    #[test]
+    fn an_eviction_that_comes_back_after_a_long_cut_is_passed_over() {
+        let evicted = at(50).evicted();
+        let decision = decide(ConflictRule::LastWriteWins, evicted, Some(at(50)), None, HORIZON);
+        assert_eq!(decision, Decision::new(Action::Skip));
+        let fresh = at(100).evicted();
+        let decision = decide(ConflictRule::LastWriteWins, fresh, None, None, HORIZON);
+        assert_eq!(decision, Decision::new(Action::Apply));
     }
 
     fn version() -> impl Strategy<Value = Version> {

@@ -38,6 +38,8 @@ pub struct Ledger {
     scn: Scn,
     horizon: Micros,
     heartbeat: Option<Micros>,
+    /// Length of the conflict window.
+    window_us: Option<u64>,
     /// The sub-map that the sweep comes to next; `SUB_MAPS` when the sweep is through.
     sweep: usize,
 }
@@ -49,6 +51,7 @@ impl Default for Ledger {
             scn: Scn::ZERO,
             horizon: Micros::ZERO,
             heartbeat: None,
+            window_us: None,
             sweep: SUB_MAPS,
         }
     }
@@ -99,6 +102,17 @@ impl Ledger {
         Some(stale)
     }
 
+    /// How far the horizon may be raised: one conflict window of `window_us` microseconds before the
+    /// last heartbeat of this binlog, and before what every inbound channel has passed (`inbound`, by
+    /// the sources' time).
+    ///
+    /// The window is needed below `inbound` too. What comes behind a watermark may be older than the
+    /// watermark's time: commit times are whole seconds of a statement's start, heartbeats are
+    /// microseconds of now.
+    pub fn horizon_at(heartbeat: Micros, inbound: Micros, window_us: u64) -> Micros {
+        heartbeat.min(inbound).minus(window_us)
+    }
+
     /// Raises the horizon to `before` and sweeps all sub-maps at once: how many entries were let go.
     pub fn expire(&mut self, before: Micros) -> usize {
         self.raise_horizon(before);
@@ -121,11 +135,22 @@ impl Ledger {
         self.heartbeat
     }
 
-    /// A time that no site's horizon has reached, for evictions: halfway from the horizon to the last
-    /// heartbeat, which leaves half a conflict window of room.
+    /// Says how long the conflict window is, in microseconds.
+    pub fn set_window(&mut self, window_us: u64) {
+        self.window_us = Some(window_us);
+    }
+
+    /// A time that no site's horizon has reached, for evictions: half a conflict window before the last
+    /// heartbeat.
+    ///
+    /// Whoever gets an eviction has passed nothing of this binlog that is newer, and keeps a whole
+    /// window below that. This ledger's own horizon says nothing about theirs: while a link into this
+    /// site is cut it stands still, and theirs do not. Only where the window is not known it must do:
+    /// halfway from there.
     pub fn eviction_floor(&self) -> Micros {
         let heartbeat = self.heartbeat.unwrap_or(self.horizon);
-        self.horizon.plus(heartbeat.since(self.horizon) / 2)
+        let halfway = self.horizon.plus(heartbeat.since(self.horizon) / 2);
+        self.window_us.map_or(halfway, |window_us| heartbeat.minus(window_us / 2).max(self.horizon))
     }
 
     /// A heartbeat came by in the binlog.
@@ -194,6 +219,31 @@ mod tests {
         assert_eq!(ledger.sweep(), None);
         ledger.record(key(1), version(1));
         assert_eq!(ledger.len(), 400);
+    }
+
+    /// A link is cut for longer than the window. When it heals, a heartbeat of 10.9 s is applied, then
+    /// comes a transaction that began at 10.4 s, stamped in whole seconds: it must not be refused.
+    #[test]
+    fn what_follows_a_heartbeat_after_a_long_cut_is_not_below_the_horizon() {
+        let (heartbeat, passed) = (Micros::from_secs(500), Micros(10_900_000));
+        let mut ledger = Ledger::default();
+        ledger.raise_horizon(Ledger::horizon_at(heartbeat, passed, 60_000_000));
+        assert!(ledger.horizon() <= Micros::from_secs(10));
+        ledger.raise_horizon(Ledger::horizon_at(heartbeat, heartbeat.plus(5), 60_000_000));
+        assert_eq!(ledger.horizon(), Micros::from_secs(440));
+    }
+
+    /// The link from the third site to this one is cut for ten windows, so this horizon stands still;
+    /// the second site's follows the clock. An eviction decided here must be above it there.
+    #[test]
+    fn an_eviction_decided_while_a_link_is_cut_is_above_every_horizon() {
+        let (window_us, now) = (60_000_000, Micros::from_secs(1_000));
+        let mut here = Ledger::default();
+        here.set_window(window_us);
+        here.note_heartbeat(now);
+        here.raise_horizon(Ledger::horizon_at(now, Micros::from_secs(400), window_us));
+        let there = Ledger::horizon_at(now, now, window_us);
+        assert!(here.horizon() < there && here.eviction_floor() > there);
     }
 
     #[test]
