@@ -226,7 +226,10 @@ pub fn run_program(arguments: &[&str]) -> (Option<i32>, String, String) {
 pub fn spawn_node(config: &Path, node: &str, log: &Path) -> Process {
     let log = fs::OpenOptions::new().create(true).append(true).open(log).expect("writable");
     let mut command = Command::new(program());
-    command.args(["node", "--node", node, "--config"]).arg(config).env("WEFT_LOG", "info");
+    command
+        .args(["node", "--node", node, "--config"])
+        .arg(config)
+        .env("WEFT_LOG", "info,mysql_async=off,actix_server=warn");
     command.stdout(log.try_clone().expect("a file")).stderr(log);
     Process::spawn(command)
 }

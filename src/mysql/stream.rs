@@ -19,7 +19,7 @@ use weft_actors::ports::{EventStream, SourceError, StreamFrom};
 
 use super::connect::{Endpoint, Role, connect};
 use super::event::Parts;
-use failure::{broken, unframed};
+use failure::{broken, is_same_id, unframed};
 pub(super) use replica::{ReplicaId, ReplicaIds};
 
 /// How often the server says that it is still there while nothing is written.
@@ -45,7 +45,7 @@ pub(super) struct Dump {
     /// The server has reached the position.
     reached: bool,
     endpoint: Endpoint,
-    _id: ReplicaId,
+    id: ReplicaId,
 }
 
 /// Opens the dump and waits for its first event, so that a position that is gone is known at once.
@@ -69,7 +69,7 @@ pub(super) async fn open(
         // A file and position are opened at once.
         reached: !file.is_empty(),
         endpoint: endpoint.clone(),
-        _id: id,
+        id,
     };
     dump.first = Some(dump.wait().await?);
     Ok(Box::new(dump))
@@ -157,7 +157,12 @@ impl Dump {
             .await;
         let event = match polled {
             Some(Some(Ok(event))) => event,
-            Some(Some(Err(error))) => return Err(broken(&self.endpoint, &error)),
+            Some(Some(Err(error))) => {
+                if is_same_id(&error) {
+                    self.id.give_up();
+                }
+                return Err(broken(&self.endpoint, &error));
+            }
             Some(None) => return Err(self.lost()),
             None => return Err(unframed(&self.endpoint.address(), "its length is not what it says")),
         };

@@ -187,7 +187,13 @@ impl ChannelState {
             Ok(ready) => {
                 self.waiting = None;
                 let watermark = ready.start.watermark.scn;
-                tracing::info!(direction, epoch = ready.epoch.0, %watermark, "recovered; pulling");
+                match self.stopped_at.as_ref().and_then(|stop| stop.scn) {
+                    // Tried again every few seconds: whether it goes on is told when it does.
+                    Some(_) => tracing::debug!(direction, %watermark, "recovered; trying the change again"),
+                    None => {
+                        tracing::info!(direction, epoch = ready.epoch.0, %watermark, "recovered; pulling")
+                    }
+                }
                 self.args.metrics.recovered();
                 let run = Run::start(myself, &self.args, self.incarnation, ready).await?;
                 self.life = Life::Running(Box::new(run));
@@ -236,7 +242,8 @@ impl ChannelState {
         let Life::Running(run) = &mut self.life else { return };
         run.drive(self.args.clock.now());
         let passed = self.stopped_at.as_ref().and_then(|stop| stop.scn);
-        if passed.is_some_and(|scn| run.watermark() >= scn.transaction()) {
+        if let Some(scn) = passed.filter(|scn| run.watermark() >= scn.transaction()) {
+            tracing::info!(direction = self.args.direction(), %scn, "past the change that it stopped at");
             self.stopped_at = None;
             self.show();
         }
@@ -260,12 +267,14 @@ impl ChannelState {
     fn stop(&mut self, myself: &ActorRef<ChannelMessage>, stop: Stop) {
         let direction = self.args.direction();
         let soon = stop.kind == StopKind::ConnectionLost && self.stopped_at.is_none();
-        tracing::warn!(
-            direction,
-            scn = stop.scn.map(tracing::field::display),
-            reason = stop.reason,
-            "stopped"
-        );
+        let told = self.stopped_at.as_ref().is_some_and(|before| *before == stop);
+        let scn = stop.scn.map(tracing::field::display);
+        // A cause that stays is met again every few seconds, and was told.
+        if told {
+            tracing::debug!(direction, scn, reason = stop.reason, "still stopped");
+        } else {
+            tracing::warn!(direction, scn, reason = stop.reason, "stopped");
+        }
         self.args.metrics.stopped(stop.kind);
         self.rest();
         self.stopped_at = Some(stop);

@@ -24,9 +24,12 @@ const PENDING_MAX: usize = 3_600;
 const LATE_US: u64 = 2_000_000;
 
 impl Lag {
-    /// A direction that begins now.
-    pub fn new(now: Micros) -> Lag {
-        Lag { pending: VecDeque::new(), newest: None, sampled_at: now, sample_us: 0 }
+    /// A direction that begins now, at a watermark of this source time ([`Micros::ZERO`]: not known).
+    /// It is as far behind as that, until a heartbeat comes through.
+    pub fn new(now: Micros, watermark_time: Micros) -> Lag {
+        let newest = (watermark_time > Micros::ZERO).then_some(watermark_time);
+        let sample_us = newest.map_or(0, |newest| now.since(newest));
+        Lag { pending: VecDeque::new(), newest, sampled_at: now, sample_us }
     }
 
     /// A heartbeat was pulled.
@@ -74,7 +77,7 @@ mod tests {
     #[test]
     fn lag_is_true_when_idle_and_grows_when_nothing_comes_through() {
         let second = |n: u64| Micros::from_secs(n);
-        let mut lag = Lag::new(second(100));
+        let mut lag = Lag::new(second(100), Micros::ZERO);
         lag.heartbeat(scn(1), second(101));
         lag.passed(scn(1), second(101).plus(4_000));
         assert_eq!(lag.now(second(102)), 4_000, "between heartbeats the newest measure stands");
@@ -85,13 +88,25 @@ mod tests {
 
     #[test]
     fn a_direction_that_never_saw_a_heartbeat_lags_since_it_began() {
-        let lag = Lag::new(Micros::from_secs(100));
+        let lag = Lag::new(Micros::from_secs(100), Micros::ZERO);
         assert_eq!(lag.now(Micros::from_secs(130)), 30_000_000);
+    }
+
+    /// The node was away for an hour, and the source wrote on.
+    #[test]
+    fn a_direction_that_comes_back_lags_since_its_watermark() {
+        let second = |n: u64| Micros::from_secs(n);
+        let mut lag = Lag::new(second(3_700), second(100));
+        assert_eq!(lag.now(second(3_701)), 3_600_000_000);
+        assert_eq!(lag.now(second(3_710)), 3_610_000_000);
+        lag.heartbeat(scn(9), second(3_710));
+        lag.passed(scn(9), second(3_711));
+        assert_eq!(lag.now(second(3_711)), 1_000_000);
     }
 
     #[test]
     fn heartbeats_above_the_watermark_are_bounded() {
-        let mut lag = Lag::new(Micros::ZERO);
+        let mut lag = Lag::new(Micros::ZERO, Micros::ZERO);
         for n in 0..100_000 {
             lag.heartbeat(scn(n), Micros(n));
         }

@@ -97,7 +97,7 @@ impl Run {
             control,
             trouble: None,
             watermark: watermark_tx,
-            lag: Lag::new(args.clock.now()),
+            lag: Lag::new(args.clock.now(), watermark.time),
             held_bytes: 0,
             behind_bytes: 0,
             epoch,

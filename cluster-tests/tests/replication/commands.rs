@@ -110,3 +110,32 @@ async fn a_batch_that_waits_for_a_lock_is_tried_again_and_nothing_is_skipped() {
     let now = pair.deployment.direction(1, "orders", "sh.main").await.expect("it answers");
     assert_eq!((now.rows_skipped, now.conflicts), (0, 0), "{now:?}");
 }
+
+/// What a truncation removed leaves no row events, so that it cannot be applied by replication.
+#[tokio::test]
+async fn a_truncated_table_stops_the_direction_until_the_operator_resumes_it() {
+    let pair = Pair::start(BOTH_WAYS, false).await;
+    pair.sh.execute("INSERT INTO shop.t VALUES (1, 'a', 0), (2, 'a', 0)").await;
+    wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
+    pair.sh.execute("TRUNCATE TABLE shop.t").await;
+    pair.sh.execute("INSERT INTO shop.t VALUES (3, 'after', 0)").await;
+    let stopped = wait_stopped(&pair, "TRUNCATE TABLE shop.t").await;
+    let scn = stopped.watermark.expect("it ran");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let still = pair.deployment.direction(1, "orders", "sh.main").await.expect("it answers");
+    assert_eq!(
+        (still.state, still.watermark),
+        (ChannelState::Stopped, Some(scn)),
+        "tried again, and no further"
+    );
+    assert_eq!(count_at_bj(&pair, "shop.t").await, 2, "nothing behind it is applied");
+    // The operator does the like at the target.
+    pair.bj.execute("DELETE FROM shop.t WHERE id < 3").await;
+    channel(&pair, "resume");
+    pair.deployment.wait_state(1, "orders", "sh.main", ChannelState::Running).await;
+    wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
+    assert_eq!(count_at_bj(&pair, "shop.t").await, 1);
+    let repeated =
+        pair.deployment.log(1).lines().filter(|line| line.contains("which is not replicated")).count();
+    assert_eq!(repeated, 1, "told once:\n{}", pair.deployment.log(1));
+}

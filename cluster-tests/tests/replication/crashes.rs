@@ -88,3 +88,29 @@ async fn a_node_told_to_stop_under_load_drains_and_exits_with_zero() {
     pair.assert_equal(&journals).await;
     assert_eq!(pair.deployment.wait_state(1, "orders", "sh.main", ChannelState::Running).await.reason, None);
 }
+
+/// The transaction is larger than what a node holds in memory, so it goes through every stage in
+/// parts; each kill finds it in another one.
+#[tokio::test]
+async fn a_large_transaction_arrives_whole_and_once_though_nodes_are_killed_amid_it() {
+    let mut pair = Pair::start(BOTH_WAYS, false).await;
+    let filler = "REPEAT('x', 400)";
+    pair.sh.execute("CREATE TABLE shop.large (id INT PRIMARY KEY, v VARCHAR(400))").await;
+    pair.bj.execute("CREATE TABLE shop.large (id INT PRIMARY KEY, v VARCHAR(400))").await;
+    let insert = format!("USE shop; INSERT INTO shop.large SELECT seq, {filler} FROM seq_1_to_60000");
+    pair.sh.execute(&insert).await;
+    for round in 0..5 {
+        pair.wait_ms(100, 1_500).await;
+        let seen: Vec<u64> = pair.bj.query("SELECT COUNT(*) FROM shop.large").await;
+        assert!(seen == [0] || seen == [60_000], "a part of it is seen: {seen:?}");
+        let victim = (round + 1) % 2;
+        pair.deployment.kill9(victim);
+        pair.deployment.start(victim);
+    }
+    wait_equal(&[&pair.sh, &pair.bj], &["shop.large"]).await;
+    let seen: Vec<u64> = pair.bj.query("SELECT COUNT(*) FROM shop.large").await;
+    assert_eq!(seen, [60_000]);
+    let changes = oracle::changes(&pair.bj).await;
+    let more: Vec<_> = changes.iter().filter(|(_, changes)| changes.len() != 1).take(3).collect();
+    assert!(more.is_empty(), "applied more than once: {more:?}");
+}

@@ -38,6 +38,10 @@ async fn a_node_that_wakes_after_another_took_its_place_leaves_it_the_direction(
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_eq!(self::epoch(&pair).await, epoch, "nobody took the direction back");
+    for log in [pair.deployment.log(1), other.log(1)] {
+        let ended = log.lines().filter(|line| line.contains("capture ended")).count();
+        assert!(ended <= 3, "they end each other's dumps, {ended} times:\n{}", tail(&log));
+    }
     let journals = finish(writers).await;
     pair.assert_equal(&journals).await;
     // The new owner dies: the old one, still there, goes on.

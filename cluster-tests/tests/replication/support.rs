@@ -16,9 +16,10 @@ pub const ONE_WAY: &str = "[channels.orders]\nfrom = \"sh.main\"\nto = \"bj.main
 
 /// Two servers with the tables of the workload, and a node for each.
 pub struct Pair {
+    /// Before the servers, so that the nodes go first.
+    pub deployment: Deployment,
     pub sh: Server,
     pub bj: Server,
-    pub deployment: Deployment,
     /// Where the moments of this run come from: `WEFT_SEED` repeats one.
     pub random: StdRng,
     seed: u64,

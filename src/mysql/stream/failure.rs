@@ -9,8 +9,7 @@ use crate::mysql::schema::source_grants;
 /// "Got fatal error from master when reading data from binary log": the reason is in the text.
 const ER_MASTER_FATAL_ERROR_READING_BINLOG: u16 = 1236;
 
-/// Another dump with our server id began. A reconnect of our own, seen late; if it is somebody else's,
-/// the two take turns and both get on.
+/// Another dump with our server id began: another process has it, as our own dumps differ in theirs.
 const ER_SLAVE_SAME_ID: u16 = 4052;
 
 /// Parts of the texts with which MariaDB says that a binlog file is not there any more
@@ -33,6 +32,11 @@ pub(super) fn broken(endpoint: &Endpoint, error: &Error) -> SourceError {
         Error::Driver(DriverError::UnexpectedPacket { .. }) => unframed(address, "it has no event header"),
         error => unframed(address, &cause(error)),
     }
+}
+
+/// Whether the dump ended because another one with its server id began.
+pub(super) fn is_same_id(error: &Error) -> bool {
+    matches!(error, Error::Server(server) if server.code == ER_SLAVE_SAME_ID)
 }
 
 fn refused(endpoint: &Endpoint, server: &ServerError, error: &Error) -> SourceError {

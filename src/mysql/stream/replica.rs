@@ -2,7 +2,9 @@
 //!
 //! A server ends the dump of a replica when another one with the same id begins. So a node that
 //! reconnects must come with the id that it had (its half-dead dump ends at once), and two dumps that
-//! a node reads at the same time, or two nodes, must not have the same.
+//! a node reads at the same time, or two nodes, must not have the same. Two processes of one node (the
+//! old one froze and woke after it was replaced) begin with the same ids: whoever loses a dump to the
+//! other gives that id up, or they would end each other's dumps for ever.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,15 +16,16 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(in crate::mysql) struct ReplicaIds {
     node: String,
     instance: String,
-    /// Numbers of the dumps that are open.
+    /// Numbers of the dumps that are open, and of those that another process has.
     open: Arc<Mutex<BTreeSet<u32>>>,
 }
 
-/// An id in use; free again when dropped.
+/// An id in use; free again when dropped, unless it was given up.
 #[derive(Debug)]
 pub(in crate::mysql) struct ReplicaId {
     number: u32,
     dump: u32,
+    given_up: bool,
     open: Arc<Mutex<BTreeSet<u32>>>,
 }
 
@@ -40,7 +43,7 @@ impl ReplicaIds {
         let hash = xxh3_64(format!("{}\0{}\0{dump}", self.node, self.instance).as_bytes());
         // The upper half of the ids, where people seldom put their servers'.
         let number = hash as u32 | 0x8000_0000;
-        ReplicaId { number, dump, open: Arc::clone(&self.open) }
+        ReplicaId { number, dump, given_up: false, open: Arc::clone(&self.open) }
     }
 }
 
@@ -48,17 +51,36 @@ impl ReplicaId {
     pub(in crate::mysql) fn number(&self) -> u32 {
         self.number
     }
+
+    /// Another process dumps with this id: it is not taken again.
+    pub(in crate::mysql) fn give_up(&mut self) {
+        self.given_up = true;
+    }
 }
 
 impl Drop for ReplicaId {
     fn drop(&mut self) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.dump);
+        if !self.given_up {
+            self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.dump);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_that_another_process_has_is_not_taken_again() {
+        let ids = ReplicaIds::new("sh-1", "sh.main");
+        let mut first = ids.take();
+        let lost = first.number();
+        first.give_up();
+        drop(first);
+        let second = ids.take().number();
+        assert_ne!(second, lost);
+        assert_eq!(ids.take().number(), second, "and is stable from then on");
+    }
 
     #[test]
     fn a_reconnect_has_the_same_id_and_a_second_dump_another() {
