@@ -131,7 +131,8 @@ async fn a_server_that_is_down_at_the_start_is_waited_for() {
     pair.bj.execute("INSERT INTO shop.t VALUES (1)").await;
     pair.sh.stop().await;
     pair.bj.stop().await;
-    (pair.deployment.start(SH), pair.deployment.start(BJ));
+    pair.deployment.start(SH);
+    pair.deployment.start(BJ);
     let url = format!("{}/readyz", pair.deployment.admin_url(SH));
     wait_until(PATIENCE, "the node answers and says what it waits for", async || {
         let answer = pair.deployment.client.get(&url).send().await.map_err(|error| error.to_string())?;
@@ -142,7 +143,8 @@ async fn a_server_that_is_down_at_the_start_is_waited_for() {
     .await;
     pair.sh.restart().await;
     pair.bj.restart().await;
-    (pair.deployment.wait_ready(SH).await, pair.deployment.wait_ready(BJ).await);
+    pair.deployment.wait_ready(SH).await;
+    pair.deployment.wait_ready(BJ).await;
     pair.sh.execute("INSERT INTO shop.t VALUES (2)").await;
     wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
     pair.state(ChannelState::Running).await;

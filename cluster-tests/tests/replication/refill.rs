@@ -20,8 +20,10 @@ async fn history_that_left_the_buffer_is_read_from_the_source_again() {
     let channels = format!("{ONE_WAY}{bulk}");
     let deployment = Deployment::new(&["sh", "bj", "gz"], &[&sh, &bj, &gz], small, &channels);
     let mut pair = Pair { sh, bj, deployment };
-    (pair.deployment.start(SH), pair.deployment.start(BJ));
-    (pair.deployment.wait_ready(SH).await, pair.deployment.wait_ready(BJ).await);
+    pair.deployment.start(SH);
+    pair.deployment.start(BJ);
+    pair.deployment.wait_ready(SH).await;
+    pair.deployment.wait_ready(BJ).await;
     pair.sh.execute("INSERT INTO shop.t VALUES (1, 'seen')").await;
     wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
 
