@@ -5,11 +5,13 @@ use std::sync::Arc;
 use weft_core::channel::delivery::Delivery;
 use weft_core::channel::runs::ShardRuns;
 use weft_core::filter::decide::ConflictRule;
+use weft_core::key::KeyHash;
 use weft_core::mark::Run;
+use weft_core::scn::Scn;
 use weft_core::sink::apply::{Apply, ApplyConfig, MarkBase};
 use weft_core::sink::step::{LogPosition, Outcome, RetryCause, Step, Stop, StopKind, Verdict};
 use weft_core::time::Micros;
-use weft_core::transaction::Part;
+use weft_core::transaction::{Body, Part};
 use weft_core::version::Version;
 
 use super::script::Script;
@@ -330,4 +332,27 @@ fn a_duplicate_in_a_later_part_keeps_the_parts_before_it() {
     let again =
         ["RollBackToSavepoint", "Lock", "ReadPosition", "AwaitLedger", "WriteMark", "Savepoint", "Write"];
     assert_eq!(steps[14..], [&again[..], &["Commit", "Done"]].concat());
+}
+
+/// A table without a primary key: all its rows have the same key, which is none. Three inserts of one
+/// transaction were folded to the last of them, and nobody heard of the other two.
+#[test]
+fn rows_without_a_key_stop_the_shard_instead_of_being_folded_into_one() {
+    for rule in [ConflictRule::None, ConflictRule::LastWriteWins] {
+        let mut builder = Builder::new(30);
+        for id in 1..=3 {
+            builder = builder.change(Change::of(None, Some(row(id, id)), version(9), None));
+        }
+        let mut delivery = Arc::into_inner(builder.build()).expect("nobody else has it");
+        let Body::Rows(rows) = &mut delivery.transaction.header.body else { panic!("it has rows") };
+        rows.rows.iter_mut().for_each(|row| row.key = KeyHash::NONE);
+        let mut apply = batch(rule, &[Arc::new(delivery)]);
+        assert!(matches!(apply.start(), Step::Begin(_)));
+        let ledger = weft_core::ledger::Ledger::default();
+        assert!(matches!(apply.next(Outcome::Ok, &ledger), Step::RollBack));
+        let Step::Stop(stop) = apply.next(Outcome::Ok, &ledger) else { panic!("it stops") };
+        assert_eq!(stop.kind, StopKind::DoesNotFit);
+        assert_eq!(stop.scn.map(Scn::transaction), Some(scn(30)));
+        assert!(stop.reason.contains("PRIMARY KEY"), "{}", stop.reason);
+    }
 }

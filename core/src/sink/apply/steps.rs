@@ -29,6 +29,9 @@ impl Apply {
 
     /// The first step of deciding, inside the transaction.
     pub(super) fn look(&mut self) -> Step {
+        if let Err(cause) = plan::require_keys(&self.changes) {
+            return self.roll_back(Then::Stop(cause.stop()));
+        }
         if self.config.rule == ConflictRule::None && self.care == Care::Usual {
             self.there = KeyMap::default();
             return self.decide(&NoLedger);
