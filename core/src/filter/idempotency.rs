@@ -83,7 +83,7 @@ mod tests {
         };
         let transaction = Transaction { header, raw: Bytes::new() };
         let delivery = Delivery { transaction, tables: vec![], format: Arc::from([]) };
-        Unit { delivery: Arc::new(delivery), rows: 0..3, scn: SCN }
+        Unit { delivery: Arc::new(delivery), rows: 0..3, scn: SCN, sequence: 0 }
     }
 
     fn applied(first: Scn, last: Scn) -> AppliedSet {
