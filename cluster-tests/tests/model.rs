@@ -119,13 +119,16 @@ fn set(
     model.update(session, WITH_UNIQUE, id, after).map(|()| 1)
 }
 
+/// A statement under way; gives the connection back with what came of it.
+type Sent = JoinHandle<(Conn, Result<u64, Error>)>;
+
 /// A session on both sides.
 struct Client {
     session: SessionId,
     isolation: Isolation,
     id: u32,
     conn: Option<Conn>,
-    pending: Option<(Op, JoinHandle<(Conn, Result<u64, Error>)>)>,
+    pending: Option<(Op, Sent)>,
 }
 
 impl Client {
