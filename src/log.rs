@@ -16,8 +16,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged when nothing else is said: the network's and the drivers' chatter from warnings up.
-const DEFAULT_LEVELS: &str = "info,mysql_async=warn,actix_server=warn,actix_web=warn,ractor=warn";
+/// What is logged when nothing else is said: the chatter of network and actors from warnings up. The
+/// database driver repeats as a warning every error that a server answers with; those that matter are
+/// logged by whoever asked, with what they mean.
+const DEFAULT_LEVELS: &str = "info,mysql_async=off,actix_server=warn,actix_web=warn,ractor=warn";
 
 /// Installs the log. `levels` is a level (`debug`) or a filter (`info,weft::peer=debug`); logs go to
 /// standard error, so that a command's output stays clean.

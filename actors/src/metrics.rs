@@ -96,8 +96,6 @@ declare! {
         "Transactions captured from the binlog, heartbeats included.";
     BINLOG_ROWS = Counter "weft_binlog_rows_total" ["database", "kind"]
         "Row changes captured, by kind: insert, update, delete, evict.";
-    BINLOG_DISCARDED = Counter "weft_binlog_discarded_events_total" ["database", "reason"]
-        "Binlog events that carry nothing for Weft, by reason.";
     BINLOG_RECONNECTS = Counter "weft_binlog_reconnects_total" ["database"]
         "Times that the binlog dump was opened again.";
     BINLOG_LAG = Gauge "weft_binlog_lag_seconds" ["database"]
@@ -152,10 +150,6 @@ declare! {
         "Bytes of the source's binlog that were not received yet.";
     CHANNEL_TRANSACTIONS = Counter "weft_channel_transactions_total" ["channel", "source", "target"]
         "Source transactions applied or passed over.";
-    CHANNEL_GROUPS = Counter "weft_channel_groups_total" ["channel", "source", "target"]
-        "Groups of transactions that share keys, given to shards.";
-    CHANNEL_GROUPS_WAITING = Gauge "weft_channel_waiting_groups" ["channel", "source", "target"]
-        "Groups that wait because their keys are in flight in several shards.";
     CHANNEL_RECOVERIES = Counter "weft_channel_recoveries_total" ["channel", "source", "target"]
         "Take-overs of the target: at starts and at every reconnection.";
     SHARD_BATCHES = Counter "weft_shard_batches_total" ["channel", "source", "target"]

@@ -142,6 +142,10 @@ pub trait EventBuffer: Send + Sync {
     fn oldest(&self) -> Option<Scn>;
     /// Bytes and whole transactions held.
     fn size(&self) -> (u64, u64);
+    /// Bytes that may be held; 0: no limit.
+    fn limit_bytes(&self) -> u64 {
+        0
+    }
     /// A reader of the frames after `after` (exclusive). Sees frames appended later.
     fn reader(&self, after: Scn) -> Result<Box<dyn FrameReader>, BufferError>;
     /// Makes everything appended so far survive a crash of the machine.
@@ -178,7 +182,8 @@ pub trait Target: Send + Sync {
     fn session(&self, shard: u16, epoch: Epoch) -> BoxFuture<'_, Result<Box<dyn Session>, TargetError>>;
     /// Puts on record, in `weft.conflict`, that the operator passed over the change at this SCN.
     fn record_skip<'a>(&'a self, scn: Scn, what: &'a str) -> BoxFuture<'a, Result<(), TargetError>>;
-    /// Whether another owner's sessions are alive at the target.
+    /// Whether another owner took the channel over after our last recovery, and its sessions are alive
+    /// at the target.
     fn owned_by_other(&self) -> BoxFuture<'_, Result<bool, TargetError>>;
 }
 
@@ -281,11 +286,13 @@ pub trait WatermarkStore: Send + Sync {
     fn save(&self, direction: &str, stored: StoredWatermark);
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StoredWatermark {
     pub watermark: Scn,
     pub time: Micros,
-    /// The watermark in the target's marks when this was stored: if the marks say less now, the
-    /// target is not the same any more and this is void.
-    pub in_marks: Scn,
+    /// The epoch under which this was stored, and what each shard committed last under it. Marks
+    /// that are older or do not hold one of these show a target that lost commits, or another one:
+    /// then this is void.
+    pub epoch: Epoch,
+    pub committed: Vec<Scn>,
 }

@@ -75,3 +75,33 @@ fn every_label_that_an_alert_uses_is_one_of_its_metrics() {
         }
     }
 }
+
+#[test]
+fn every_metric_that_is_declared_is_set_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    let mut folders = vec![root.join("src"), root.join("../src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("source code is there") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                // A long line may be broken before the point.
+                code.extend(std::fs::read_to_string(path).expect("text").split_whitespace());
+            }
+        }
+    }
+    let declarations = std::fs::read_to_string(root.join("src/metrics.rs")).expect("text");
+    let declared = declarations.lines().filter_map(|line| {
+        let (name, kind) = line.trim().split_once(" = ")?;
+        let is_kind = ["Counter \"", "Gauge \"", "Histogram \""].iter().any(|word| kind.starts_with(word));
+        is_kind.then_some(name)
+    });
+    let mut seen = 0;
+    for name in declared {
+        assert!(code.contains(&format!("metrics::{name}.")), "nothing sets {name}");
+        seen += 1;
+    }
+    assert!(seen > 20, "the declarations were found: {seen}");
+}

@@ -1,7 +1,11 @@
 //! The harness: real database servers as plain processes, and waiting without luck.
 
 pub mod events;
+pub mod nodes;
+pub mod oracle;
 pub mod ports;
+pub mod process;
 pub mod servers;
 pub mod sim;
 pub mod wait;
+pub mod workload;

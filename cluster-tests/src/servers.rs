@@ -5,12 +5,12 @@
 
 mod directory;
 mod options;
-mod process;
 mod template;
 
 pub use options::ServerOptions;
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::{FromRow, Queryable};
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use weft::mysql::connect::Endpoint;
 
 use crate::ports::Port;
-use process::Process;
+use crate::process::Process;
 
 /// Long enough for a start with crash recovery on a machine that runs many tests at once.
 const READY_DEADLINE: Duration = Duration::from_secs(90);
@@ -200,7 +200,8 @@ impl Server {
     }
 
     async fn launch(&mut self) {
-        let command = self.options.command(self.directory.path(), self.port());
+        let mut command = self.options.command(self.directory.path(), self.port());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
         self.process = Some(Process::spawn(command));
         let began = Instant::now();
         loop {

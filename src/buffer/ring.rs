@@ -272,6 +272,10 @@ impl EventBuffer for MmapBuffer {
         })
     }
 
+    fn limit_bytes(&self) -> u64 {
+        self.ring.options.budget_bytes
+    }
+
     fn reader(&self, after: Scn) -> Result<Box<dyn FrameReader>, BufferError> {
         Ok(Box::new(MmapReader::new(Arc::clone(&self.ring), after)?))
     }

@@ -176,7 +176,7 @@ pub struct DemoArgs {
     /// How long to write (ms, s, m)
     #[arg(long = "for", value_name = "TIME", default_value = "20s", value_parser = span)]
     pub duration: Duration,
-    /// Where to keep its files; a temporary directory if left out
+    /// Where its files go and stay, an empty or new directory; a temporary one if left out
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }

@@ -16,6 +16,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::config::{Deployment, Instance};
+use crate::demo::{self, DemoOptions};
 use crate::error::Failure;
 use crate::{log, node, uninstall};
 use args::{Args, Command};
@@ -62,7 +63,11 @@ fn run(command: Command) -> Result<u8, Failure> {
                 let done = uninstall::run(&endpoint, |report| print!("{report}")).await;
                 done.map(|()| 0).map_err(|error| Failure::Failed(error.to_string()))
             }
-            Command::Demo(_) => Err(Failure::NotBuilt { command: "weft demo", instead: "start two servers" }),
+            Command::Demo(args) => {
+                let options = DemoOptions { write_for: args.duration, directory: args.dir };
+                let identical = demo::run(&options).await;
+                identical.map(|same| u8::from(!same)).map_err(|error| Failure::Failed(error.to_string()))
+            }
         }
     })
 }

@@ -15,19 +15,22 @@ use weft_core::time::Micros;
 use super::files::write_atomically;
 use super::records::{self, FileKind, RecordReader};
 
-const KIND: FileKind = FileKind { magic: *b"WEFTWTRM", version: 1 };
+const KIND: FileKind = FileKind { magic: *b"WEFTWTRM", version: 2 };
 /// The file is written at most this often.
 const SAVE_EVERY_US: u64 = 1_000_000;
 
 /// How far a channel is.
-#[derive(Archive, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 pub struct Watermark {
     /// Everything up to here (inclusive) is applied or passed over.
     pub scn: Scn,
     /// Source time there.
     pub time: Micros,
-    /// What the target's marks said at that time: if they say less now, the target is not the same.
-    pub in_marks: Scn,
+    /// The channel's epoch at that time.
+    pub epoch: u64,
+    /// What each shard had committed last under it: if the target's marks do not hold all of it, the
+    /// target is not the same.
+    pub committed: Vec<Scn>,
 }
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -62,13 +65,13 @@ impl Watermarks {
         Ok(Watermarks { path: path.to_owned(), of, changed: false, saved_at: None })
     }
 
-    pub fn get(&self, channel: &str) -> Option<Watermark> {
-        self.of.get(channel).copied()
+    pub fn get(&self, channel: &str) -> Option<&Watermark> {
+        self.of.get(channel)
     }
 
     /// Sets a watermark in memory.
     pub fn set(&mut self, channel: &str, watermark: Watermark) {
-        if self.get(channel) != Some(watermark) {
+        if self.get(channel) != Some(&watermark) {
             self.of.insert(channel.to_owned(), watermark);
             self.changed = true;
         }
@@ -95,7 +98,7 @@ impl Watermarks {
     pub fn save(&mut self) -> io::Result<()> {
         let line = |(channel, watermark): (&String, &Watermark)| Line {
             channel: channel.clone(),
-            watermark: *watermark,
+            watermark: watermark.clone(),
         };
         let lines: Vec<Line> = self.of.iter().map(line).collect();
         let archive = rkyv::to_bytes::<Error>(&lines).map_err(io::Error::other)?;
@@ -120,7 +123,12 @@ mod tests {
     use super::*;
 
     fn at(pos: u64) -> Watermark {
-        Watermark { scn: Scn::of_transaction(1, 1, pos), time: Micros(pos), in_marks: Scn::ZERO }
+        Watermark {
+            scn: Scn::of_transaction(1, 1, pos),
+            time: Micros(pos),
+            epoch: 3,
+            committed: vec![Scn::of_transaction(1, 1, pos)],
+        }
     }
 
     #[test]
@@ -134,15 +142,15 @@ mod tests {
         assert!(save(&mut marks, 5));
         marks.set("orders/sh.main/bj.main", at(2));
         assert!(!save(&mut marks, 900_000), "too early");
-        assert_eq!(Watermarks::open(&path).expect("sound").get("orders/sh.main/bj.main"), Some(at(1)));
+        assert_eq!(Watermarks::open(&path).expect("sound").get("orders/sh.main/bj.main"), Some(&at(1)));
         assert!(save(&mut marks, 1_000_005));
         marks.set("orders/sh.main/bj.main", at(2));
         assert!(!save(&mut marks, 9_000_000), "nothing changed");
         marks.set("orders/bj.main/sh.main", at(7));
         assert!(save(&mut marks, 3), "a clock that went back does not silence it");
         let marks = Watermarks::open(&path).expect("sound");
-        assert_eq!(marks.get("orders/sh.main/bj.main"), Some(at(2)));
-        assert_eq!(marks.get("orders/bj.main/sh.main"), Some(at(7)));
+        assert_eq!(marks.get("orders/sh.main/bj.main"), Some(&at(2)));
+        assert_eq!(marks.get("orders/bj.main/sh.main"), Some(&at(7)));
         assert_eq!(marks.get("other"), None);
     }
 

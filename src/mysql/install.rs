@@ -51,7 +51,7 @@ pub(super) async fn install(lane: &Lane, instance: &str) -> Result<CaptureStart,
 
 /// Creates only what is not there: a server where a DBA created everything needs no right to
 /// create, and its binlog is not filled with statements that do nothing.
-async fn create_missing(conn: &mut Conn) -> Result<(), mysql_async::Error> {
+pub(super) async fn create_missing(conn: &mut Conn) -> Result<(), mysql_async::Error> {
     let names = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'weft'";
     let there: BTreeSet<String> = conn.query(names).await?.into_iter().collect();
     if TABLES.iter().all(|table| there.contains(table.name)) {

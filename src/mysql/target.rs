@@ -28,6 +28,7 @@ mod sql;
 mod write;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -93,6 +94,8 @@ impl TargetOptions {
 pub struct MariaDbTarget {
     options: Arc<TargetOptions>,
     ours: OurConnections,
+    /// The epoch that our last recovery raised the marks to; 0 before the first.
+    raised: AtomicU64,
 }
 
 /// Connection ids of the sessions that this target opened and that still live.
@@ -100,13 +103,21 @@ type OurConnections = Arc<Mutex<BTreeSet<u64>>>;
 
 impl MariaDbTarget {
     pub fn new(options: TargetOptions) -> MariaDbTarget {
-        MariaDbTarget { options: Arc::new(options), ours: OurConnections::default() }
+        MariaDbTarget {
+            options: Arc::new(options),
+            ours: OurConnections::default(),
+            raised: AtomicU64::new(0),
+        }
     }
 }
 
 impl Target for MariaDbTarget {
     fn recover(&self, shards: u16, start: Option<Scn>) -> BoxFuture<'_, Result<Recovered, TargetError>> {
-        Box::pin(recover::recover(&self.options, shards, start))
+        Box::pin(async move {
+            let recovered = recover::recover(&self.options, shards, start).await?;
+            self.raised.store(recovered.epoch.0, Ordering::Relaxed);
+            Ok(recovered)
+        })
     }
 
     fn session(&self, shard: u16, epoch: Epoch) -> BoxFuture<'_, Result<Box<dyn Session>, TargetError>> {
@@ -118,7 +129,8 @@ impl Target for MariaDbTarget {
     }
 
     fn owned_by_other(&self) -> BoxFuture<'_, Result<bool, TargetError>> {
-        Box::pin(lock::owned_by_other(&self.options, &self.ours))
+        let raised = Epoch(self.raised.load(Ordering::Relaxed));
+        Box::pin(lock::owned_by_other(&self.options, &self.ours, raised))
     }
 
     fn record_skip<'a>(&'a self, scn: Scn, what: &'a str) -> BoxFuture<'a, Result<(), TargetError>> {

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use weft_actors::binlog::actor::{Replicator, ReplicatorArgs};
 use weft_actors::binlog::ledger::SharedLedger;
 use weft_actors::binlog::refill::FromSource;
+use weft_actors::binlog::status::SourceStatus;
 use weft_actors::channel::status::{Board, DirectionStatus};
 use weft_actors::link::{SourceHandle, Sources, StartPositions};
 use weft_actors::node::supervisor::Child;
@@ -27,8 +28,10 @@ use crate::data::DataDir;
 use crate::mysql::connect::Endpoint;
 use crate::mysql::source::MariaDbSource;
 
-/// An open transaction larger than this goes to disk while it is read.
-const SPILL_BYTES: usize = 8 << 20;
+/// An open transaction larger than this goes to disk while it is read, and through every later stage in
+/// parts of this size. One part costs its frame and the plan of its rows many times over, and is planned
+/// in one go: with narrow rows, 2 MiB are 80,000 of them.
+const SPILL_BYTES: usize = 2 << 20;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// An instance whose binlog this node captures.
@@ -146,7 +149,11 @@ impl Captured {
         SourceHandle {
             buffer: self.args.buffer.clone(),
             newest: self.args.newest.subscribe(),
-            starts: Arc::new(Starts { instance: self.name.clone(), stored: self.args.starts.clone() }),
+            starts: Arc::new(Starts {
+                instance: self.name.clone(),
+                stored: self.args.starts.clone(),
+                source: self.args.board.clone(),
+            }),
             refill: Arc::new(FromSource::new(self.args.clone())),
         }
     }
@@ -179,6 +186,7 @@ impl Sources for Served {
 struct Starts {
     instance: String,
     stored: Board<HashMap<String, Scn>>,
+    source: Board<SourceStatus>,
 }
 
 impl StartPositions for Starts {
@@ -190,5 +198,9 @@ impl StartPositions for Starts {
             ))
         });
         std::future::ready(start).boxed()
+    }
+
+    fn standstill(&self) -> Option<String> {
+        self.source.get().standstill.map(|reason| format!("{} is not captured: {reason}", self.instance))
     }
 }

@@ -78,7 +78,7 @@ pub async fn run(deployment: Deployment, node_id: &str) -> Result<(), NodeError>
     let node = deployment.node(node_id)?.clone();
     let deployment = Arc::new(deployment);
     let prometheus = admin::metrics::install()?;
-    let data = Arc::new(DataDir::open(&node.data()?, &deployment.cluster, &node.id)?);
+    let data = Arc::new(DataDir::open(&node.data()?, &node.id, &deployment.cluster)?);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     refuse_what_cannot_work(&deployment, &node).await?;

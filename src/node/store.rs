@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use weft_actors::ports::{
     CaptureStore, Clock, Spill, SpilledChunks, StoreError, StoredWatermark, WatermarkStore,
 };
+use weft_core::mark::Epoch;
 use weft_core::scn::Scn;
 use weft_core::time::Micros;
 
@@ -129,14 +130,14 @@ impl Watermarks {
 impl WatermarkStore for Watermarks {
     fn load(&self, direction: &str) -> Option<StoredWatermark> {
         let file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Watermark { scn, time, in_marks } = file.get(direction)?;
-        Some(StoredWatermark { watermark: scn, time, in_marks })
+        let Watermark { scn, time, epoch, committed } = file.get(direction)?.clone();
+        Some(StoredWatermark { watermark: scn, time, epoch: Epoch(epoch), committed })
     }
 
     fn save(&self, direction: &str, stored: StoredWatermark) {
-        let StoredWatermark { watermark: scn, time, in_marks } = stored;
+        let StoredWatermark { watermark: scn, time, epoch: Epoch(epoch), committed } = stored;
         self.write(|file| {
-            file.set(direction, Watermark { scn, time, in_marks });
+            file.set(direction, Watermark { scn, time, epoch, committed });
             file.save_if_due(WallClock.now())
         });
     }

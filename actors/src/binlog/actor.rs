@@ -147,7 +147,7 @@ impl ReplicatorState {
             self.helpers.push(self.checkpoints().start(self.args.checkpoint_interval));
             if let Some(interval) = self.args.heartbeat {
                 let (source, clock) = (self.args.source.clone(), self.args.clock.clone());
-                self.helpers.push(heartbeat::start(source, clock, interval));
+                self.helpers.push(heartbeat::start(source, clock, interval, self.args.board.clone()));
             }
         }
     }
@@ -159,6 +159,7 @@ impl ReplicatorState {
         self.args.board.update(|status| {
             status.running = false;
             status.reason = Some(error.to_string());
+            status.standstill = error.needs_a_person().then(|| error.to_string());
         });
         myself.send_after(self.retry, || ReplicatorMessage::Begin);
     }

@@ -18,6 +18,7 @@ use super::ledger::SharedLedger;
 use super::metrics::CaptureMetrics;
 use super::pipe::{Output, Pipe, PipeArgs};
 use super::restore::Place;
+use super::status::clock_skew_us;
 use crate::ports::{BufferError, SourceError, StoreError};
 
 /// Why a capture ended. All are tried again; what a person must see to is in the text.
@@ -43,6 +44,23 @@ pub enum CaptureError {
     Task(String),
 }
 
+impl CaptureError {
+    /// Whether it does not come right by itself: the channels that read from here stop with it.
+    pub fn needs_a_person(&self) -> bool {
+        match self {
+            CaptureError::Source(SourceError::Unreachable(_)) | CaptureError::Task(_) => false,
+            CaptureError::Source(SourceError::Purged(_) | SourceError::Refused(_)) => true,
+            CaptureError::Buffer(_)
+            | CaptureError::Store(_)
+            | CaptureError::Assemble(_)
+            | CaptureError::Scan(_)
+            | CaptureError::Table(_)
+            | CaptureError::Event(_)
+            | CaptureError::Stopped(_) => true,
+        }
+    }
+}
+
 impl From<Malformed> for CaptureError {
     fn from(malformed: Malformed) -> CaptureError {
         CaptureError::Event(malformed.into())
@@ -66,7 +84,7 @@ pub async fn run(args: &Arc<ReplicatorArgs>, place: Place) -> Result<Infallible,
     let mut stream = args.source.stream(place.from.clone()).await?;
     args.board.update(|status| {
         status.running = true;
-        status.reason = None;
+        (status.reason, status.standstill) = (None, None);
     });
     let mut pipe = Pipe::new(
         PipeArgs {
@@ -123,7 +141,10 @@ impl Output for ToBuffer {
     async fn frame(&mut self, transaction: Transaction) -> Result<(), CaptureError> {
         if let Body::Heartbeat { written } = transaction.header.body {
             let read = self.args.clock.now();
-            self.args.board.update(|status| status.heartbeat = Some((written, read)));
+            let skew_us = clock_skew_us(written, transaction.header.commit_time);
+            self.args.board.update(|status| {
+                (status.heartbeat, status.clock_skew_us) = (Some((written, read)), skew_us);
+            });
             expire(&self.args.ledger, &self.args, written);
         }
         loop {
@@ -131,6 +152,7 @@ impl Output for ToBuffer {
                 Ok(()) => break,
                 Err(error @ BufferError::Write { .. }) => {
                     tracing::error!(instance = self.args.instance, %error, "capture waits");
+                    self.metrics.write_failed();
                     self.args.board.update(|status| status.reason = Some(error.to_string()));
                     tokio::time::sleep(DISK_RETRY).await;
                 }
@@ -147,6 +169,7 @@ impl Output for ToBuffer {
         time: weft_core::time::Micros,
     ) -> Result<(), CaptureError> {
         self.metrics.bumped();
+        self.args.board.update(|status| status.raised_stamp = status.raised_stamp.max(time));
         Ok(self.args.store.record_stamp(scn, time)?)
     }
 }

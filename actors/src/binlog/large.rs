@@ -28,6 +28,7 @@ impl Pipe {
         let mut greatest: Option<Micros> = None;
         let mut with_rows: Option<usize> = None;
         for (index, chunk) in spill.chunks()?.enumerate() {
+            let_others_run().await;
             let scanned = self.scan(&chunk?.into(), scn, 0).await?;
             note_marks(&scanned, ledger);
             scanned.marks.iter().for_each(|mark| naming.add(mark));
@@ -41,11 +42,14 @@ impl Pipe {
         if time.bumped {
             output.bumped(scn, time.time).await?;
         }
+        // A foreign transaction names each of its keys: the first pass's names go before the second's come.
+        drop(naming);
         let (mut naming, mut rows_before) = (Naming::default(), 0);
         // The frame that is ready but for one thing: whether it is the last.
         let mut pending: Option<Transaction> = None;
         let mut parts = 0;
         for chunk in spill.chunks()?.take(last + 1) {
+            let_others_run().await;
             let mut scanned = self.scan(&chunk?.into(), scn, rows_before).await?;
             let mut named_here = Naming::default();
             for mark in &scanned.marks {
@@ -78,6 +82,13 @@ impl Pipe {
         let last = pending.expect("at least one chunk has rows or names keys");
         output.frame(if parts == 0 { last } else { as_part(last, parts, true) }).await
     }
+}
+
+/// Nothing in the loops over chunks ever waits: without this, a large transaction would keep its thread
+/// to itself for many seconds, and with it every task that was woken there, the keep-alive of the
+/// peer link among them.
+async fn let_others_run() {
+    tokio::task::yield_now().await;
 }
 
 fn as_part(mut transaction: Transaction, index: u32, last: bool) -> Transaction {

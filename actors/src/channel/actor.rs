@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use weft_core::channel::delivery::Consistency;
 use weft_core::channel::schedule::ScheduleConfig;
 use weft_core::ledger::Ledger;
 use weft_core::scn::Scn;
@@ -17,7 +18,7 @@ use super::run::{Applied, Run};
 use super::status::{Board, DirectionStatus, Phase};
 use crate::binlog::ledger::SharedLedger;
 use crate::link::puller::{PullHandle, Pulled};
-use crate::ports::{Clock, Target, WatermarkStore};
+use crate::ports::{Clock, Target, TargetError, WatermarkStore};
 
 /// How often the cause of a stop is tried again.
 const RETRY: Duration = Duration::from_secs(3);
@@ -68,6 +69,8 @@ pub struct ChannelState {
     life: Life,
     /// The change that the direction last stopped at, until the watermark has passed it.
     stopped_at: Option<Stop>,
+    /// This actor took the direction over once: from then on it takes it from nobody who lives.
+    owned_once: bool,
     paused: bool,
     draining: Option<RpcReplyPort<()>>,
 }
@@ -91,11 +94,14 @@ impl Actor for Channel {
     ) -> Result<ChannelState, ActorProcessingErr> {
         myself.cast(ChannelMessage::Begin)?;
         myself.send_interval(TICK, || ChannelMessage::Tick);
+        let now = args.clock.now();
+        args.board.update(|status| status.watermark_moved = now);
         Ok(ChannelState {
             args,
             incarnation: Incarnation(0),
             life: Life::Resting,
             stopped_at: None,
+            owned_once: false,
             paused: false,
             draining: None,
         })
@@ -109,12 +115,16 @@ impl Actor for Channel {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ChannelMessage::Begin => state.begin(&myself),
+            ChannelMessage::Again(of) if of == state.incarnation => state.begin(&myself),
             ChannelMessage::Recovered(of, result) if of == state.incarnation => {
                 state.recovered(&myself, result).await?;
             }
             ChannelMessage::Pulled(of, pulled) if of == state.incarnation => state.pulled(&myself, pulled),
             ChannelMessage::Shard(of, report) if of == state.incarnation => state.shard(&myself, report),
-            ChannelMessage::Recovered(..) | ChannelMessage::Pulled(..) | ChannelMessage::Shard(..) => {}
+            ChannelMessage::Again(..)
+            | ChannelMessage::Recovered(..)
+            | ChannelMessage::Pulled(..)
+            | ChannelMessage::Shard(..) => {}
             ChannelMessage::Tick => state.tick(),
             ChannelMessage::Command(command, reply) => state.command(&myself, command, reply),
             ChannelMessage::Drain(reply) => state.drain(reply),
@@ -156,10 +166,10 @@ impl ChannelState {
             ledger: self.args.ledger.clone(),
             stored: self.args.watermarks.load(&direction),
         };
-        let was_fenced = self.stopped_at.as_ref().is_some_and(|stop| stop.kind == StopKind::Fenced);
+        let owned_once = self.owned_once;
         let (pulls, incarnation, myself) = (self.args.pulls.clone(), self.incarnation, myself.clone());
         tokio::spawn(async move {
-            let result = recover(&context, was_fenced, pulls).await;
+            let result = recover(&context, owned_once, pulls).await;
             let _ = myself.cast(ChannelMessage::Recovered(incarnation, result));
         });
     }
@@ -170,6 +180,7 @@ impl ChannelState {
         result: Result<Ready, RecoveryError>,
     ) -> Result<(), ActorProcessingErr> {
         let direction = self.args.direction();
+        self.owned_once |= matches!(result, Ok(_) | Err(RecoveryError::ProbeLost { .. }));
         match result {
             Ok(ready) => {
                 let watermark = ready.start.watermark.scn;
@@ -184,7 +195,11 @@ impl ChannelState {
             }
             Err(error) => {
                 let kind = match error {
-                    RecoveryError::Target(crate::ports::TargetError::Fenced(_)) => StopKind::Fenced,
+                    RecoveryError::Target(TargetError::Fenced(_)) => StopKind::Fenced,
+                    // At a start the source's node may be some milliseconds behind this one.
+                    RecoveryError::Target(TargetError::Unreachable(_)) | RecoveryError::NoStart(_) => {
+                        StopKind::ConnectionLost
+                    }
                     _ => StopKind::Refused,
                 };
                 let scn = self.stopped_at.as_ref().and_then(|stop| stop.scn);
@@ -241,7 +256,8 @@ impl ChannelState {
         self.rest();
         self.stopped_at = Some(stop);
         self.show();
-        myself.send_after(if soon { RETRY_SOON } else { RETRY }, || ChannelMessage::Begin);
+        let incarnation = self.incarnation;
+        myself.send_after(if soon { RETRY_SOON } else { RETRY }, move || ChannelMessage::Again(incarnation));
     }
 
     /// Ends what runs, and makes everything that it still says stale.
@@ -319,7 +335,11 @@ impl ChannelState {
                 let _ = reply.send(Err(format!("the direction is stopped at {scn}, not at {wanted}")));
                 return;
             }
-            (Some((scn, reason)), _) => (scn, format!("{verb}: {reason}")),
+            // Only where transactions are cut into rows can a single row be passed over.
+            (Some((scn, reason)), _) if self.args.schedule.consistency == Consistency::Row => {
+                (scn, format!("{verb}: {reason}"))
+            }
+            (Some((scn, reason)), _) => (scn.transaction(), format!("{verb}: {reason}")),
         };
         self.rest();
         let (target, myself) = (self.args.target.clone(), myself.clone());
@@ -342,9 +362,14 @@ impl ChannelState {
         let now = self.args.clock.now();
         if let Life::Running(run) = &mut self.life {
             let (lag_us, lag_bytes) = (run.lag_us(now), run.lag_bytes());
+            let behind_bytes = run.behind_bytes();
             let (watermark, stored) = (run.watermark(), run.stored_watermark());
             self.args.board.update(|status| {
                 (status.lag_us, status.lag_bytes) = (lag_us, lag_bytes);
+                status.behind_bytes = behind_bytes;
+                if status.watermark != Some(watermark) {
+                    status.watermark_moved = now;
+                }
                 status.watermark = Some(watermark);
                 status.watermark_time = stored.time;
             });
@@ -354,7 +379,7 @@ impl ChannelState {
             self.args.board.update(|status| status.lag_us += ticked_us);
         }
         self.show();
-        self.args.metrics.show(&self.args.board.get());
+        self.args.metrics.show(&self.args.board.get(), now);
     }
 
     fn count(&self, applied: Applied) {
@@ -382,14 +407,15 @@ impl ChannelState {
     }
 }
 
-/// Recovers, asking the source where to begin if the channel never ran; a fenced direction leaves a
-/// living owner alone.
+/// Recovers, asking the source where to begin if the channel never ran. Who owned the direction once
+/// leaves a living owner alone: the new one killed the old one's sessions, which looks like a lost
+/// connection, and two owners would take the direction from each other for ever.
 async fn recover(
     context: &RecoveryContext,
-    was_fenced: bool,
+    owned_once: bool,
     pulls: StartPull,
 ) -> Result<Ready, RecoveryError> {
-    if was_fenced && context.target.owned_by_other().await? {
+    if owned_once && context.target.owned_by_other().await? {
         let reason =
             format!("another node runs this direction to {} now; stop one of the two", context.target_name);
         return Err(RecoveryError::Target(crate::ports::TargetError::Fenced(reason)));

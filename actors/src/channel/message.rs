@@ -13,8 +13,10 @@ pub struct Incarnation(pub u64);
 
 /// Messages to a channel.
 pub enum ChannelMessage {
-    /// From the channel's own timer or the operator: recover and run.
+    /// From the operator, or at the actor's start: recover and run.
     Begin,
+    /// From the channel's own timer: recover and run, if nothing began since the stop that set it.
+    Again(Incarnation),
     /// From the recovery task: the marks are read and the probe came back, or why not.
     Recovered(Incarnation, Result<Ready, RecoveryError>),
     /// From the pull: bounded by the credit that the channel gave.

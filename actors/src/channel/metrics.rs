@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ::metrics::{Counter, Gauge, Histogram};
-use weft_core::sink::step::{Report, RetryCause, StopKind};
+use weft_core::sink::step::{Report, RetryCause, StopKind, Verdict};
+use weft_core::time::Micros;
 
 use super::status::{DirectionStatus, Phase};
 use crate::metrics;
@@ -21,12 +22,14 @@ pub struct DirectionMetrics {
     fence_wait: Histogram,
     lag: Gauge,
     queued: Gauge,
+    behind: Gauge,
+    watermark_age: Gauge,
 }
 
 impl DirectionMetrics {
     pub fn new(channel: &str, source: &str, target: &str) -> DirectionMetrics {
         let of = [("channel", channel), ("source", source), ("target", target)];
-        DirectionMetrics {
+        let metrics = DirectionMetrics {
             labels: of.map(|(name, value)| (name, value.to_owned())),
             batches: metrics::SHARD_BATCHES.counter(&of),
             applied: metrics::SHARD_ROWS_APPLIED.counter(&of),
@@ -37,7 +40,25 @@ impl DirectionMetrics {
             fence_wait: metrics::SHARD_FENCE_WAIT.histogram(&of),
             lag: metrics::CHANNEL_LAG.gauge(&of),
             queued: metrics::CHANNEL_QUEUED.gauge(&of),
+            behind: metrics::CHANNEL_BEHIND.gauge(&of),
+            watermark_age: metrics::CHANNEL_WATERMARK_AGE.gauge(&of),
+        };
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// A counter that is there only once it counted hides its first step from whoever watches it rise.
+    fn begin_at_zero(&self) {
+        for cause in [RetryCause::Raced, RetryCause::FenceTimedOut, RetryCause::Deadlock] {
+            metrics::SHARD_RETRIES.counter(&self.with("cause", cause_label(cause))).increment(0);
         }
+        for kind in STOPS {
+            metrics::SHARD_STOPS.counter(&self.with("reason", stop_label(kind))).increment(0);
+        }
+        for verdict in VERDICTS {
+            metrics::SHARD_CONFLICTS.counter(&self.with("verdict", verdict.as_str())).increment(0);
+        }
+        metrics::CHANNEL_RECOVERIES.counter(&self.borrowed()).increment(0);
     }
 
     /// A batch was committed.
@@ -62,25 +83,19 @@ impl DirectionMetrics {
     }
 
     pub fn stopped(&self, kind: StopKind) {
-        let reason = match kind {
-            StopKind::DoesNotFit => "does-not-fit",
-            StopKind::Fenced => "fenced",
-            StopKind::ConnectionLost => "connection-lost",
-            StopKind::TooOld => "too-old",
-            StopKind::Ddl => "ddl",
-            StopKind::Refused => "refused",
-        };
-        metrics::SHARD_STOPS.counter(&self.with("reason", reason)).increment(1);
+        metrics::SHARD_STOPS.counter(&self.with("reason", stop_label(kind))).increment(1);
     }
 
     pub fn recovered(&self) {
         metrics::CHANNEL_RECOVERIES.counter(&self.borrowed()).increment(1);
     }
 
-    /// Twice a second.
-    pub fn show(&self, status: &DirectionStatus) {
+    /// Twice a second; `now` is the node's clock.
+    pub fn show(&self, status: &DirectionStatus, now: Micros) {
         self.lag.set(status.lag_us as f64 / 1e6);
-        self.queued.set(status.lag_bytes as f64);
+        self.queued.set(status.lag_bytes.saturating_sub(status.behind_bytes) as f64);
+        self.behind.set(status.behind_bytes as f64);
+        self.watermark_age.set(now.since(status.watermark_moved) as f64 / 1e6);
         for (phase, state) in [
             (Phase::Starting, "starting"),
             (Phase::Running, "running"),
@@ -100,6 +115,29 @@ impl DirectionMetrics {
     fn with<'a>(&'a self, name: &'static str, value: &'a str) -> [(&'static str, &'a str); 4] {
         let [a, b, c] = self.borrowed();
         [a, b, c, (name, value)]
+    }
+}
+
+const STOPS: [StopKind; 6] = [
+    StopKind::DoesNotFit,
+    StopKind::Fenced,
+    StopKind::ConnectionLost,
+    StopKind::TooOld,
+    StopKind::Ddl,
+    StopKind::Refused,
+];
+
+const VERDICTS: [Verdict; 4] =
+    [Verdict::IncomingWon, Verdict::LocalWon, Verdict::IncomingEvicted, Verdict::LocalEvicted];
+
+fn stop_label(kind: StopKind) -> &'static str {
+    match kind {
+        StopKind::DoesNotFit => "does-not-fit",
+        StopKind::Fenced => "fenced",
+        StopKind::ConnectionLost => "connection-lost",
+        StopKind::TooOld => "too-old",
+        StopKind::Ddl => "ddl",
+        StopKind::Refused => "refused",
     }
 }
 

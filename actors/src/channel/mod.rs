@@ -12,3 +12,6 @@ pub mod metrics;
 pub mod recovery;
 pub mod run;
 pub mod status;
+
+#[cfg(test)]
+mod tests;

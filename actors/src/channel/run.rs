@@ -1,5 +1,6 @@
 //! One life of a direction, from a finished recovery to its end: scheduler, pull and shards.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -7,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use weft_core::channel::runs::ShardRuns;
 use weft_core::channel::schedule::{Pushed, Scheduler, ShardId};
-use weft_core::mark::Run as AppliedRun;
+use weft_core::mark::{Epoch, Run as AppliedRun};
 use weft_core::scn::Scn;
 use weft_core::sink::step::Stop;
 use weft_core::time::Micros;
@@ -37,7 +38,9 @@ pub struct Run {
     /// Bytes pulled and not applied.
     held_bytes: u64,
     behind_bytes: u64,
-    in_marks: Scn,
+    epoch: Epoch,
+    /// What each shard committed last in this life.
+    committed: BTreeMap<u16, Scn>,
     /// Hand out nothing more: pausing or draining.
     holding: bool,
     metrics: DirectionMetrics,
@@ -71,7 +74,7 @@ impl Run {
         incarnation: Incarnation,
         ready: Ready,
     ) -> Result<Run, ActorProcessingErr> {
-        let watermark = ready.start.watermark;
+        let (watermark, epoch) = (ready.start.watermark, ready.epoch);
         let (watermark_tx, watermark_rx) = watch::channel((watermark.scn, watermark.time));
         let mut shards = Vec::new();
         for shard in 0..args.schedule.shards {
@@ -97,7 +100,8 @@ impl Run {
             lag: Lag::new(args.clock.now()),
             held_bytes: 0,
             behind_bytes: 0,
-            in_marks: ready.in_marks,
+            epoch,
+            committed: BTreeMap::new(),
             holding: false,
             metrics: args.metrics.clone(),
         })
@@ -173,6 +177,9 @@ impl Run {
             FromShard::Applied { shard, units, report, took } => {
                 let transactions = units.iter().filter(|unit| unit.scn.row <= 1).count() as u64;
                 self.metrics.applied(&report, transactions, took);
+                if let Some(last) = units.last().filter(|_| report.committed) {
+                    self.committed.insert(shard, last.scn);
+                }
                 self.scheduler.acked(ShardId(shard), &units);
                 Ok(Applied {
                     transactions,
@@ -216,9 +223,19 @@ impl Run {
         self.behind_bytes + self.held_bytes
     }
 
+    /// Of these, what is only at the source.
+    pub fn behind_bytes(&self) -> u64 {
+        self.behind_bytes
+    }
+
     pub fn stored_watermark(&self) -> StoredWatermark {
         let watermark = self.scheduler.watermark();
-        StoredWatermark { watermark: watermark.scn, time: watermark.time, in_marks: self.in_marks }
+        StoredWatermark {
+            watermark: watermark.scn,
+            time: watermark.time,
+            epoch: self.epoch,
+            committed: self.committed.values().copied().collect(),
+        }
     }
 
     /// Ends the shards and the pull. A batch under way may still commit: the next recovery shuts its

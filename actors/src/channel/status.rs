@@ -25,6 +25,10 @@ pub struct DirectionStatus {
     pub watermark_time: Micros,
     pub lag_us: u64,
     pub lag_bytes: u64,
+    /// Of these, what was not received yet.
+    pub behind_bytes: u64,
+    /// When the watermark moved last, by the node's clock; at first, when the direction began.
+    pub watermark_moved: Micros,
     pub transactions_applied: u64,
     pub rows_applied: u64,
     pub rows_skipped: u64,
@@ -40,6 +44,8 @@ impl Default for DirectionStatus {
             watermark_time: Micros::ZERO,
             lag_us: 0,
             lag_bytes: 0,
+            behind_bytes: 0,
+            watermark_moved: Micros::ZERO,
             transactions_applied: 0,
             rows_applied: 0,
             rows_skipped: 0,

@@ -52,6 +52,12 @@ pub struct SourceHandle {
 pub trait StartPositions: Send + Sync {
     /// Position after which the channel begins (exclusive): stored when it was first asked for.
     fn channel_start<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Scn, SourceError>>;
+
+    /// Why the source's capture stands still until a person sees to it; None: it runs, or tries again
+    /// what may come right by itself.
+    fn standstill(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Serves history that the event buffer does not hold any more, from the source itself.

@@ -190,6 +190,10 @@ impl<W: AsyncWrite + Unpin> PullServer<'_, W> {
                 self.progress().await?;
             }
             self.writer.flush().await?;
+            // Only now: what was captured before is still good.
+            if let Some(reason) = self.source.starts.standstill() {
+                return Err(LinkError::CannotServe(reason));
+            }
             tokio::select! {
                 changed = self.newest.changed() => {
                     if changed.is_err() {

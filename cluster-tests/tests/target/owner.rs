@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use cluster_tests::wait::wait_until;
+use mysql_async::prelude::Queryable;
 use weft::mysql::target::MariaDbTarget;
-use weft_actors::ports::{Target, TargetError};
+use weft_actors::ports::{Session, Target, TargetError};
 use weft_core::mark::Epoch;
 use weft_core::scn::Scn;
 use weft_core::sink::step::{Isolation, LockBy, Outcome, Step};
@@ -51,11 +52,47 @@ async fn old_owner_is_killed_with_its_row_locks_and_its_mark_matches_no_more() {
     assert_eq!(marks[0].1.watermark, Scn::ZERO, "what the old owner had not committed is gone");
     assert!(matches!(old.run(Step::Commit).await, Outcome::ConnectionLost));
     assert!(matches!(old.run(Step::RollBack).await, Outcome::ConnectionLost));
-    let mut new = other.session(0, recovered.epoch).await.expect("the epoch is ours");
+    let new = other.session(0, recovered.epoch).await.expect("the epoch is ours");
     assert!(!other.owned_by_other().await.expect("the target answers"));
+    let third = MariaDbTarget::new(options(&pair.target));
+    let after = third.recover(1, None).await.expect("the second owner goes");
+    let taken = third.session(0, after.epoch).await.expect("the epoch is its own");
+    assert!(other.owned_by_other().await.expect("the target answers"), "it must not take it back");
+    drop(taken);
+    let mut new = retake(&other).await;
     begin(&mut new).await;
     ok(&mut new, Step::Write(writes(&delivery))).await;
     ok(&mut new, Step::Commit).await;
+}
+
+/// The owner before is gone: the direction is taken back.
+async fn retake(target: &MariaDbTarget) -> Box<dyn Session> {
+    wait_until(Duration::from_secs(10), "nobody owns the channel", async || {
+        match target.owned_by_other().await {
+            Ok(false) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let recovered = target.recover(1, None).await.expect("the target answers");
+    target.session(0, recovered.epoch).await.expect("the epoch is ours")
+}
+
+/// The network dropped the owner's connection without the server's noticing.
+#[tokio::test]
+async fn a_forgotten_session_of_our_own_is_not_another_owner() {
+    let pair = Pair::start("CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let target = MariaDbTarget::new(options(&pair.target));
+    let recovered = target.recover(1, Some(Scn::ZERO)).await.expect("the target answers");
+    let mut lingering = pair.target.conn().await;
+    let lock =
+        weft::mysql::schema::owner_lock(&options(&pair.target).channel, &options(&pair.target).source, 0);
+    let taken: Option<u8> =
+        lingering.exec_first("SELECT GET_LOCK(?, 5)", (lock,)).await.expect("the target answers");
+    assert_eq!(taken, Some(1));
+    assert!(!target.owned_by_other().await.expect("the target answers"));
+    let again = target.recover(1, None).await.expect("it shuts the lingering session out");
+    assert!(again.epoch > recovered.epoch);
 }
 
 #[tokio::test]

@@ -54,7 +54,26 @@ pub fn resume(captured: &Captured, answering: &Answering) -> Resume {
             answering.file, answering.position, captured.scn
         ));
     }
+    // A binlog that was reset begins again at its first file, and after a while it is longer than what was
+    // captured; its GTIDs begin again too.
+    if went_back(&captured.gtids, &answering.gtids) {
+        return Resume::Stop(format!(
+            "the server's GTIDs '{}' do not contain '{}' that were captured: its binlog was reset, or it was set back \
+             to an older state; make the sites equal again, then start this instance anew with an empty data directory \
+             and `weft uninstall`",
+            answering.gtids, captured.gtids
+        ));
+    }
     Resume::At { file: log_name(log_base, captured.scn.log_index), position: captured.scn.log_pos }
+}
+
+/// Whether a server that was at `before` is now where it never was after that. Sequences rise for each
+/// server id of a domain; between server ids they need not where GTIDs are not strict.
+fn went_back(before: &GtidPosition, now: &GtidPosition) -> bool {
+    before.0.iter().any(|(domain, before)| match now.0.get(domain) {
+        Some(now) => now.server_id == before.server_id && now.sequence < before.sequence,
+        None => true,
+    })
 }
 
 fn another_server(captured: &Captured, answering: &Answering, log_base: &str) -> Resume {
@@ -116,6 +135,17 @@ mod tests {
         );
         let reset = Answering { file: "binlog.000001".into(), position: 9_999, ..answering() };
         assert!(matches!(resume(&captured(), &reset), Resume::Stop(_)));
+    }
+
+    #[test]
+    fn a_binlog_that_was_reset_and_has_grown_past_the_place_stops_capture() {
+        let reset = Answering { file: "binlog.000009".into(), gtids: gtids("11-11-20"), ..answering() };
+        assert!(matches!(resume(&captured(), &reset), Resume::Stop(reason) if reason.contains("was reset")));
+        let empty = Answering { gtids: GtidPosition::default(), ..reset };
+        assert!(matches!(resume(&captured(), &empty), Resume::Stop(_)));
+        // Two servers of one domain that replicate from each other number without regard to the other.
+        let interleaved = Answering { gtids: gtids("11-12-499"), ..answering() };
+        assert!(matches!(resume(&captured(), &interleaved), Resume::At { .. }));
     }
 
     #[test]

@@ -239,19 +239,6 @@ impl Scheduler {
         self.stopped.as_ref()
     }
 
-    /// Passes over the statement that the channel stands at. False: it does not stand at this one.
-    pub fn skip(&mut self, scn: Scn) -> bool {
-        if self.stopped.as_ref().and_then(|stop| stop.scn) != Some(scn) {
-            return false;
-        }
-        self.stopped = None;
-        let Some(Pending::Statement(_, sequence)) = self.pending.pop_front() else {
-            unreachable!("a stopped channel stands at a statement")
-        };
-        self.freed_bytes += self.tracker.applied(sequence);
-        true
-    }
-
     pub fn watermark(&self) -> Watermark {
         self.tracker.watermark()
     }

@@ -76,59 +76,6 @@ impl AppliedSet {
     }
 }
 
-/// The runs of one shard, grown as it applies units.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ShardRuns {
-    /// Rising and not overlapping.
-    runs: Vec<Run>,
-}
-
-impl ShardRuns {
-    /// The runs that a mark holds, in any order.
-    pub fn new(runs: impl IntoIterator<Item = Run>) -> ShardRuns {
-        ShardRuns { runs: AppliedSet::new(Scn::ZERO, runs).runs }
-    }
-
-    /// Adds a unit. `joins_before` says that the channel pulls nothing between the end of the run
-    /// before the unit and the unit; `joins_after` the same for the run after it. Where there is no
-    /// such run they mean nothing. A unit that is covered already changes nothing.
-    pub fn insert(&mut self, scn: Scn, joins_before: bool, joins_after: bool) {
-        let at = self.runs.partition_point(|run| run.first <= scn);
-        if at > 0 && self.runs[at - 1].covers(scn) {
-            return;
-        }
-        let grows_before = joins_before && at > 0;
-        let grows_after = joins_after && at < self.runs.len();
-        match (grows_before, grows_after) {
-            (true, true) => {
-                self.runs[at - 1].last = self.runs[at].last;
-                self.runs.remove(at);
-            }
-            (true, false) => self.runs[at - 1].last = scn,
-            (false, true) => self.runs[at].first = scn,
-            (false, false) => self.runs.insert(at, Run::of(scn)),
-        }
-    }
-
-    /// Where the run before this unit ends and the one after it begins: what a caller must know the
-    /// gaps of before [`ShardRuns::insert`].
-    pub fn neighbours(&self, scn: Scn) -> (Option<Scn>, Option<Scn>) {
-        let at = self.runs.partition_point(|run| run.first <= scn);
-        let before = at.checked_sub(1).map(|before| self.runs[before].last);
-        (before, self.runs.get(at).map(|run| run.first))
-    }
-
-    /// Forgets what the watermark covers. A run that reaches above it is kept whole.
-    pub fn drop_up_to(&mut self, watermark: Scn) {
-        self.runs.retain(|run| run.last.transaction() > watermark);
-    }
-
-    /// Rising, not overlapping: what the next mark holds.
-    pub fn as_slice(&self) -> &[Run] {
-        &self.runs
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -146,25 +93,8 @@ mod tests {
         /// The channel pulls the even positions only; shards apply them in any order.
         #[test]
         fn runs_hold_exactly_what_was_applied(order in vec(0..40_u64, 0..60), watermark in 0..40_u64) {
-            let mut shards = [ShardRuns::default(), ShardRuns::default()];
-            let mut applied = BTreeSet::new();
-            for position in order {
-                let scn = txn(position * 2);
-                let shard = &mut shards[(position % 2) as usize];
-                let (before, after) = shard.neighbours(scn);
-                let adjacent = |a: Scn, b: Scn| b.log_pos - a.log_pos == 2;
-                shard.insert(
-                    scn,
-                    before.is_some_and(|before| before < scn && adjacent(before, scn)),
-                    after.is_some_and(|after| adjacent(scn, after)),
-                );
-                applied.insert(scn);
-            }
-            for shard in &mut shards {
-                prop_assert!(shard.as_slice().windows(2).all(|pair| pair[0].last < pair[1].first));
-                shard.drop_up_to(txn(watermark));
-            }
-            let set = AppliedSet::new(txn(watermark), shards.iter().flat_map(|shard| shard.as_slice().to_vec()));
+            let applied: BTreeSet<Scn> = order.iter().map(|position| txn(position * 2)).collect();
+            let set = AppliedSet::new(txn(watermark), order.iter().map(|position| Run::of(txn(position * 2))));
             for position in 0..40 {
                 let scn = txn(position * 2);
                 prop_assert_eq!(set.contains(scn), scn <= txn(watermark) || applied.contains(&scn));

@@ -205,6 +205,8 @@ pub struct Report {
     /// row that is there).
     pub rows_mended: u64,
     pub conflicts: Vec<(Verdict, u64)>,
+    /// The target committed a mark: false where there was nothing to write.
+    pub committed: bool,
     /// The mark's runs after this batch.
     pub runs: Vec<crate::mark::Run>,
 }

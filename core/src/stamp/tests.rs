@@ -119,6 +119,17 @@ fn a_commit_time_far_ahead_of_the_heartbeat_is_cut_and_reported() {
     assert_eq!(next.time, Micros(1001 + JUMP_MAX_US));
 }
 
+/// A session that had set its clock years back changed a row, and the other site refused the change as
+/// older than its horizon.
+#[test]
+fn a_commit_time_far_behind_the_heartbeat_is_raised() {
+    let mut ledger = Ledger::default();
+    ledger.note_heartbeat(Micros(5 * JUMP_MAX_US));
+    let mut one = rows([row(1, RowKind::Insert, 1, None)]);
+    let time = stamp(&mut one, &[], &mut ledger, HERE, Micros(1000));
+    assert_eq!(time, StampTime { time: Micros(4 * JUMP_MAX_US), bumped: true, jump_us: 0 });
+}
+
 #[test]
 fn a_change_of_a_key_that_expired_is_not_stamped_below_the_horizon() {
     let mut ledger = Ledger::default();

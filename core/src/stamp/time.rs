@@ -5,8 +5,9 @@ use crate::ledger::{Ledger, LedgerView};
 use crate::time::Micros;
 use crate::transaction::Rows;
 
-/// How far a commit time may lie ahead of the last heartbeat of the same binlog before it is taken
-/// for wrong (a user's `SET timestamp`, a clock set forward): ten minutes, in microseconds.
+/// How far a commit time may lie from the last heartbeat of the same binlog before it is taken for
+/// wrong (a user's `SET timestamp`, a clock that was set, a statement that ran for hours before its
+/// commit): ten minutes either way, in microseconds.
 pub const JUMP_MAX_US: u64 = 600_000_000;
 
 /// The time of a transaction's local rows, and how it came about.
@@ -30,11 +31,15 @@ pub fn max_known(rows: &Rows, naming: &Naming, ledger: &impl LedgerView) -> Opti
 /// The time for the local rows of a transaction: its commit time, but
 /// - at most [`JUMP_MAX_US`] after the last heartbeat, so that one wrong clock does not carry the
 ///   versions of a site away;
+/// - at most as long before it: the commit came after that heartbeat, and a version from long ago
+///   would be refused by a site that has let entries as old as that go;
 /// - not below the horizon, as an entry that was let go there may have been as new as that;
 /// - above `max_known`, always, so that the versions of a key only rise.
 pub fn stamp_time(commit_time: Micros, max_known: Option<Micros>, ledger: &Ledger) -> StampTime {
-    let latest = ledger.heartbeat().map_or(commit_time, |heartbeat| heartbeat.plus(JUMP_MAX_US));
+    let (earliest, latest) = ledger.heartbeat().map_or((commit_time, commit_time), |heartbeat| {
+        (heartbeat.minus(JUMP_MAX_US), heartbeat.plus(JUMP_MAX_US))
+    });
     let above = max_known.map_or(Micros::ZERO, |known| known.plus(1));
-    let time = commit_time.min(latest).max(ledger.horizon()).max(above);
+    let time = commit_time.min(latest).max(earliest).max(ledger.horizon()).max(above);
     StampTime { time, bumped: time != commit_time, jump_us: commit_time.since(latest) }
 }

@@ -308,17 +308,6 @@ fn a_change_below_the_horizon_stops_the_shard() {
     assert_eq!(script.stop().scn, Some(scn(10).with_row(1)));
 }
 
-#[test]
-fn a_change_that_an_operator_passes_over_is_claimed_but_not_written() {
-    let mut script = Script::new(&[1], &[]);
-    script.ledger.1 = Micros(100);
-    let batch = lww(&[update(10, 1, 8, None)]).passing_over(&[scn(10)]);
-    let steps = script.run(batch);
-    assert_eq!(steps, ["Begin", "Lock", "ReadPosition", "AwaitLedger", "WriteMark", "Commit", "Done"]);
-    assert_eq!(script.marks[0].runs, [Run { first: scn(10), last: scn(10) }]);
-    assert_eq!(script.report().rows_skipped, 1);
-}
-
 fn part(index: u32, last: bool, id: u64) -> Arc<Delivery> {
     let mut builder = Builder::new(10).insert(row(id, 1), 8);
     builder.scn.row = index;

@@ -42,7 +42,10 @@ fn refused(endpoint: &Endpoint, server: &ServerError, error: &Error) -> SourceEr
         ER_MASTER_FATAL_ERROR_READING_BINLOG => {
             let text = server.message.to_lowercase();
             match PURGED.iter().any(|part| text.contains(part)) {
-                true => SourceError::Purged(format!("{address} has purged the binlog needed: {cause}")),
+                true => SourceError::Purged(format!(
+                    "{address} has purged the binlog needed: {cause}; what was in it is lost to the channels: copy their \
+                     tables again, then start this instance anew with an empty data directory and `weft uninstall`"
+                )),
                 false => SourceError::Refused(format!(
                     "{address} cannot dump its binlog from there: {cause}; its binlog is not the one captured so far"
                 )),

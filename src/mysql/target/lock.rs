@@ -10,6 +10,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use tracing::{info, warn};
 use weft_actors::ports::TargetError;
+use weft_core::mark::Epoch;
 
 use super::{OurConnections, TargetOptions};
 use crate::mysql::connect::{Role, connect};
@@ -88,26 +89,44 @@ pub(super) async fn take(conn: &mut Conn, options: &TargetOptions, shard: u16) -
     )))
 }
 
-/// Whether a session that is not ours holds a lock of any shard of the channel.
+/// Whether a session that is not ours holds a lock of any shard of the channel, under an epoch
+/// above `raised`. Under our own epoch it is a session of ours that the server has not missed yet.
+///
+/// Between its recovery and its first session an owner holds no lock, so one that is not seen at
+/// once is looked for again.
 pub(super) async fn owned_by_other(
     options: &TargetOptions,
     ours: &OurConnections,
+    raised: Epoch,
 ) -> Result<bool, TargetError> {
+    const LOOKS: u32 = 10;
+    const PAUSE: Duration = Duration::from_millis(300);
     let failed = |error| TargetError::from(options.failure(&error, "looking for the channel's owner"));
     let mut conn = connect(&options.endpoint, Role::Control).await?;
-    let shards: Vec<u16> = conn
-        .exec(
-            "SELECT shard FROM weft.mark WHERE channel = ? AND source = ?",
-            (&options.channel, &options.source),
-        )
-        .await
-        .map_err(failed)?;
     let mut other = false;
-    for shard in shards {
-        let name = owner_lock(&options.channel, &options.source, shard);
-        let holder: Option<Option<u64>> =
-            conn.exec_first("SELECT IS_USED_LOCK(?)", (&name,)).await.map_err(failed)?;
-        other |= holder.flatten().is_some_and(|id| !lock_ids(ours).contains(&id));
+    for look in 0..LOOKS {
+        if look > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let marks: Vec<(u16, u64)> = conn
+            .exec(
+                "SELECT shard, epoch FROM weft.mark WHERE channel = ? AND source = ?",
+                (&options.channel, &options.source),
+            )
+            .await
+            .map_err(failed)?;
+        if marks.iter().all(|(_, epoch)| *epoch <= raised.0) {
+            break;
+        }
+        for (shard, _) in marks {
+            let name = owner_lock(&options.channel, &options.source, shard);
+            let holder: Option<Option<u64>> =
+                conn.exec_first("SELECT IS_USED_LOCK(?)", (&name,)).await.map_err(failed)?;
+            other |= holder.flatten().is_some_and(|id| !lock_ids(ours).contains(&id));
+        }
+        if other {
+            break;
+        }
     }
     // The answer is there; how the connection ends does not change it.
     let _ = conn.disconnect().await;

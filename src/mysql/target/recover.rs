@@ -11,6 +11,7 @@ use weft_core::time::Micros;
 
 use super::{TargetOptions, lock};
 use crate::mysql::connect::{Role, connect};
+use crate::mysql::install;
 
 /// See [`weft_actors::ports::Target::recover`].
 pub(super) async fn recover(
@@ -21,6 +22,8 @@ pub(super) async fn recover(
     // Marks are written under the same settings as rows.
     let mut conn = connect(&options.endpoint, Role::Apply).await?;
     refuse_read_only(&mut conn, options).await?;
+    // At a first start the replicator of this instance may not have come to it yet.
+    install::create_missing(&mut conn).await.map_err(|error| failed(options, &error))?;
     let known = read_marks(&mut conn, options, "").await?;
     for shard in owned_shards(shards, &known) {
         lock::shut_out(&mut conn, options, shard).await?;

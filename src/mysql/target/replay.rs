@@ -89,7 +89,14 @@ pub(super) async fn replay(session: &mut MariaDbSession, runs: &[Run<'_>]) -> Re
             .await
             .map_err(|error| session.options.failure(&error, &doing()))?;
     }
-    Ok(())
+    // A replay sets the session's clock to the event's time, and what the session writes next (the
+    // conflict log, the commit's own time in the binlog) would carry that. The server answers a replay
+    // as if nothing followed it in one text, so this goes apart.
+    session
+        .conn
+        .query_drop("SET timestamp = DEFAULT")
+        .await
+        .map_err(|error| session.options.failure(&error, &doing()))
 }
 
 fn kind(op: &WriteOp) -> RowsKind {

@@ -7,6 +7,7 @@ use super::{Assignment, InFlight, Large, Pending, Pushed, Scheduler, ShardId};
 use crate::channel::delivery::{Consistency, Delivery, Unit};
 use crate::channel::keys::{KeyMap, for_each_key};
 use crate::channel::window::{Group, join};
+use crate::filter::idempotency::is_applied;
 use crate::key::KeyHash;
 use crate::scn::Scn;
 use crate::sink::step::{Stop, StopKind};
@@ -31,7 +32,7 @@ impl Handout {
 impl Scheduler {
     /// Whether the unit was applied in an earlier life of the channel.
     pub(super) fn was_applied(&self, scn: Scn) -> bool {
-        self.recovered.contains(scn)
+        is_applied(&self.recovered, scn)
     }
 
     pub(super) fn pass(&mut self, scn: Scn, time: Micros, bytes: u64) {

@@ -90,10 +90,6 @@ pub struct Apply {
     /// What earlier parts of the large transaction evicted: no ledger shows it yet, and nothing else
     /// tells a later change of the same row that it has lost.
     evicted: KeyMap<Version>,
-    /// What an operator has the batch pass over.
-    passed_over: Vec<Scn>,
-    /// There is something to claim though nothing may be written.
-    must_mark: bool,
     /// A mark is written in the open transaction.
     marked: bool,
     report: Report,
@@ -170,8 +166,6 @@ impl Apply {
             fence: None,
             raced: 0,
             evicted: KeyMap::default(),
-            passed_over: Vec::new(),
-            must_mark: false,
             marked: false,
             report: Report::default(),
         };
@@ -187,28 +181,6 @@ impl Apply {
         self
     }
 
-    /// Passes over changes on an operator's word: each SCN is that of a whole transaction or of a row.
-    /// The mark that claims them is written even if nothing else is to write, so that they are passed
-    /// over once and for all.
-    pub fn passing_over(mut self, scns: &[Scn]) -> Apply {
-        self.passed_over = scns.to_vec();
-        self.drop_passed_over();
-        self
-    }
-
-    fn drop_passed_over(&mut self) {
-        let passed_over = std::mem::take(&mut self.passed_over);
-        let covers = |scn: Scn| passed_over.contains(&scn) || passed_over.contains(&scn.transaction());
-        let before = self.changes.all.len();
-        self.changes.all.retain(|change| {
-            let passes = covers(change.scn);
-            self.report.rows_skipped += u64::from(passes) * change.counted();
-            !passes
-        });
-        self.must_mark = self.must_mark || self.changes.all.len() < before;
-        self.passed_over = passed_over;
-    }
-
     /// The first step.
     pub fn start(&mut self) -> Step {
         assert_eq!(self.awaits, Awaits::Start, "a batch starts once");
@@ -219,7 +191,6 @@ impl Apply {
     pub fn part(&mut self, unit: Unit) -> Step {
         assert_eq!(self.awaits, Awaits::Part, "parts are given when they are asked for");
         self.take(vec![unit]);
-        self.drop_passed_over();
         self.care = Care::Usual;
         self.look()
     }

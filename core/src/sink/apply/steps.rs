@@ -159,7 +159,7 @@ impl Apply {
     fn write_mark(&mut self) -> Step {
         // A batch that changes nothing writes nothing: or two channels would answer each other's
         // marks for ever. But a transaction that is begun ends with a mark that claims it.
-        let claims = self.marked || self.must_mark;
+        let claims = self.marked;
         if self.plan.is_empty() && (!claims || self.is_partial()) {
             return self.recorded();
         }
@@ -258,6 +258,7 @@ impl Apply {
 
     fn done(&mut self) -> Step {
         let mut report = std::mem::take(&mut self.report);
+        report.committed = self.marked;
         report.runs = self.base.runs.to_vec();
         Step::Done(report)
     }

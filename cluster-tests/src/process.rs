@@ -18,12 +18,12 @@ pub struct Process {
 type Order = (Command, Sender<io::Result<Child>>);
 
 impl Process {
-    /// Starts the command with its standard streams closed.
+    /// Starts the command without standard input.
     ///
     /// # Panics
-    /// If the program is not there: says which Debian package has it.
+    /// If the program is not there: says which Debian package has the servers.
     pub fn spawn(mut command: Command) -> Process {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::null());
         let program = command.get_program().to_string_lossy().into_owned();
         let (reply, answer) = channel();
         spawner().send((command, reply)).expect("the spawner lives as long as the process");
@@ -36,6 +36,15 @@ impl Process {
     /// How the process ended; None while it runs.
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child of ours can be waited for")
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until the process has ended by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("a child of ours can be waited for")
     }
 
     pub fn terminate(&self) {
