@@ -142,6 +142,7 @@ impl TryFrom<(&Path, &RawDeployment)> for Deployment {
             check_name(&format!("channels.{name}"), name)?;
             deployment.add_channel(Channel::check(name, raw_channel)?)?;
         }
+        check_forwarding(&deployment)?;
         Ok(deployment)
     }
 }
@@ -254,6 +255,35 @@ impl Deployment {
         self.channels.insert(new.name.clone(), new);
         Ok(())
     }
+}
+
+/// A table that is written both ways must reach every instance from every other directly: an instance
+/// in between does not pass on that a change left its own row as it was.
+fn check_forwarding(deployment: &Deployment) -> Result<(), Problem> {
+    let directions = || deployment.directions();
+    for (first, into) in directions() {
+        for (second, onward) in
+            directions().filter(|(_, onward)| onward.from == into.to && onward.to != into.from)
+        {
+            let both_ways = first.is_two_way() || second.is_two_way();
+            let Some(glob) = shared_glob(&first.tables, &second.tables).filter(|_| both_ways) else {
+                continue;
+            };
+            let straight = |(channel, direction): (&Channel, &Direction)| {
+                direction.from == into.from
+                    && direction.to == onward.to
+                    && shared_glob(&channel.tables, &second.tables).is_some()
+            };
+            if !directions().any(straight) {
+                return Err(Problem::NotBuiltHere {
+                    key: format!("channels.{}.tables", second.name),
+                    what: format!("{glob} from {} to {} over {}", into.from, onward.to, into.to),
+                    fix: format!("add a channel between {} and {}", into.from, onward.to),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// One table may go from one instance to another by one channel only, and back only under a rule.

@@ -323,3 +323,21 @@ fn a_file_with_any_byte_changed_is_accepted_or_refused_in_one_line() {
         }
     }
 }
+
+#[test]
+fn a_two_way_table_that_reaches_a_site_only_over_another_one_is_refused() {
+    let third = "[sites.gz.instances.main]\nurl = \"mysql://root@127.0.0.1:3313\"\n[sites.gz.nodes.gz-1]\n\
+                 peer = \"127.0.0.1:7413\"\nadmin = \"127.0.0.1:7483\"\ndata = \"data/gz-1\"\n";
+    let channel = |name: &str, a: &str, b: &str| {
+        format!("[channels.{name}]\nbetween = [\"{a}.main\", \"{b}.main\"]\ntables = [\"shop.*\"]\n")
+    };
+    let chain = format!("{TWO_SITES}\n{third}{}", channel("far", "bj", "gz"));
+    let refused = refusal(&chain);
+    assert!(refused.contains("over bj.main") && refused.contains("add a channel between"), "{refused}");
+    let mesh = format!("{chain}{}", channel("straight", "sh", "gz"));
+    parse(&mesh).expect("every site reaches every other directly");
+    let one_way = chain
+        .replace("between = [\"sh.main\", \"bj.main\"]", "from = \"sh.main\"\nto = \"bj.main\"")
+        .replace("between = [\"bj.main\", \"gz.main\"]", "from = \"bj.main\"\nto = \"gz.main\"");
+    parse(&one_way).expect("copies of copies are all alike");
+}
