@@ -1,20 +1,20 @@
 //! Real nodes over real servers: what a deployment does.
 
+mod another_server;
+mod bad_input;
 mod commands;
+mod consistency;
 mod crashes;
+mod large;
 mod links;
 mod load;
 mod loops;
-mod owners;
-mod support;
-mod another_server;
-mod bad_input;
-mod consistency;
-mod large;
 mod operations;
+mod owners;
 mod pair;
 mod paths;
 mod refill;
 mod schema;
+mod support;
 mod two_ways;
 mod unique;
