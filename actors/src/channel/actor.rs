@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
-use weft_core::channel::delivery::Consistency;
 use weft_core::channel::schedule::ScheduleConfig;
 use weft_core::ledger::Ledger;
 use weft_core::scn::Scn;
 use weft_core::sink::apply::ApplyConfig;
 use weft_core::sink::step::{Stop, StopKind};
 
-use super::message::{ChannelMessage, Command, Incarnation};
+use super::message::{ChannelMessage, Incarnation};
 use super::metrics::DirectionMetrics;
 use super::recovery::{self, Ready, RecoveryContext, RecoveryError};
 use super::run::{Applied, Run};
@@ -64,18 +63,20 @@ impl ChannelArgs {
 pub struct Channel;
 
 pub struct ChannelState {
-    args: Arc<ChannelArgs>,
+    pub(super) args: Arc<ChannelArgs>,
     incarnation: Incarnation,
-    life: Life,
+    pub(super) life: Life,
     /// The change that the direction last stopped at, until the watermark has passed it.
-    stopped_at: Option<Stop>,
+    pub(super) stopped_at: Option<Stop>,
+    /// What a direction that never ran waits for.
+    waiting: Option<String>,
     /// This actor took the direction over once: from then on it takes it from nobody who lives.
     owned_once: bool,
-    paused: bool,
-    draining: Option<RpcReplyPort<()>>,
+    pub(super) paused: bool,
+    pub(super) draining: Option<RpcReplyPort<()>>,
 }
 
-enum Life {
+pub(super) enum Life {
     /// Nothing runs: paused, stopped, or not begun.
     Resting,
     Recovering,
@@ -101,6 +102,7 @@ impl Actor for Channel {
             incarnation: Incarnation(0),
             life: Life::Resting,
             stopped_at: None,
+            waiting: None,
             owned_once: false,
             paused: false,
             draining: None,
@@ -169,7 +171,7 @@ impl ChannelState {
         let owned_once = self.owned_once;
         let (pulls, incarnation, myself) = (self.args.pulls.clone(), self.incarnation, myself.clone());
         tokio::spawn(async move {
-            let result = recover(&context, owned_once, pulls).await;
+            let result = recovery::take_over(&context, owned_once, pulls).await;
             let _ = myself.cast(ChannelMessage::Recovered(incarnation, result));
         });
     }
@@ -183,6 +185,7 @@ impl ChannelState {
         self.owned_once |= matches!(result, Ok(_) | Err(RecoveryError::ProbeLost { .. }));
         match result {
             Ok(ready) => {
+                self.waiting = None;
                 let watermark = ready.start.watermark.scn;
                 match self.stopped_at.as_ref().and_then(|stop| stop.scn) {
                     // Tried again every few seconds: whether it goes on is told when it does.
@@ -201,11 +204,12 @@ impl ChannelState {
             }
             Err(error) => {
                 let kind = match error {
-                    RecoveryError::Target(TargetError::Fenced(_)) => StopKind::Fenced,
-                    // At a start the source's node may be some milliseconds behind this one.
-                    RecoveryError::Target(TargetError::Unreachable(_)) | RecoveryError::NoStart(_) => {
-                        StopKind::ConnectionLost
+                    RecoveryError::NoStart(reason) => {
+                        self.wait_for_start(myself, reason);
+                        return Ok(());
                     }
+                    RecoveryError::Target(TargetError::Fenced(_)) => StopKind::Fenced,
+                    RecoveryError::Target(TargetError::Unreachable(_)) => StopKind::ConnectionLost,
                     _ => StopKind::Refused,
                 };
                 let scn = self.stopped_at.as_ref().and_then(|stop| stop.scn);
@@ -249,6 +253,16 @@ impl ChannelState {
         }
     }
 
+    /// The source's node is not there yet, or has not reached its instance: no trouble, but a start.
+    fn wait_for_start(&mut self, myself: &ActorRef<ChannelMessage>, reason: String) {
+        tracing::info!(direction = self.args.direction(), reason, "waiting for the channel's start");
+        self.rest();
+        self.waiting = Some(reason);
+        self.show();
+        let incarnation = self.incarnation;
+        myself.send_after(RETRY_SOON, move || ChannelMessage::Again(incarnation));
+    }
+
     /// Ends this life, says why, and tries again later.
     fn stop(&mut self, myself: &ActorRef<ChannelMessage>, stop: Stop) {
         let direction = self.args.direction();
@@ -270,7 +284,7 @@ impl ChannelState {
     }
 
     /// Ends what runs, and makes everything that it still says stale.
-    fn rest(&mut self) {
+    pub(super) fn rest(&mut self) {
         self.incarnation.0 += 1;
         if let Life::Running(run) = std::mem::replace(&mut self.life, Life::Resting) {
             self.args.watermarks.save(&self.args.direction(), run.stored_watermark());
@@ -295,76 +309,6 @@ impl ChannelState {
         if let Some(reply) = self.draining.take() {
             let _ = reply.send(());
         }
-    }
-
-    fn command(
-        &mut self,
-        myself: &ActorRef<ChannelMessage>,
-        command: Command,
-        reply: RpcReplyPort<Result<(), String>>,
-    ) {
-        match command {
-            Command::Pause => {
-                self.paused = true;
-                if let Life::Running(run) = &mut self.life {
-                    run.hold();
-                }
-                let _ = reply.send(Ok(()));
-            }
-            // At a statement that stops the direction, to resume says: it was dealt with at the target.
-            Command::Resume if self.stopped_at.as_ref().is_some_and(|stop| stop.kind == StopKind::Ddl) => {
-                self.paused = false;
-                self.skip(myself, None, "resumed after", reply);
-            }
-            Command::Resume => {
-                self.paused = false;
-                let _ = myself.cast(ChannelMessage::Begin);
-                let _ = reply.send(Ok(()));
-            }
-            Command::Skip(scn) => self.skip(myself, scn, "skipped", reply),
-        }
-    }
-
-    /// Puts on record that the change is passed over, then recovers past it.
-    fn skip(
-        &mut self,
-        myself: &ActorRef<ChannelMessage>,
-        wanted: Option<Scn>,
-        verb: &str,
-        reply: RpcReplyPort<Result<(), String>>,
-    ) {
-        let stopped_at = self.stopped_at.as_ref().and_then(|stop| stop.scn.map(|scn| (scn, &stop.reason)));
-        let (scn, what) = match (stopped_at, wanted) {
-            (None, _) => {
-                let _ = reply
-                    .send(Err("the direction is not stopped at a change: there is nothing to skip".into()));
-                return;
-            }
-            (Some((scn, _)), Some(wanted)) if wanted.transaction() != scn.transaction() => {
-                let _ = reply.send(Err(format!("the direction is stopped at {scn}, not at {wanted}")));
-                return;
-            }
-            // Only where transactions are cut into rows can a single row be passed over.
-            (Some((scn, reason)), _) if self.args.schedule.consistency == Consistency::Row => {
-                (scn, format!("{verb}: {reason}"))
-            }
-            (Some((scn, reason)), _) => (scn.transaction(), format!("{verb}: {reason}")),
-        };
-        self.rest();
-        let (target, myself) = (self.args.target.clone(), myself.clone());
-        tokio::spawn(async move {
-            let recorded = target.record_skip(scn, &what).await.map_err(|error| error.to_string());
-            let _ = reply.send(recorded);
-            let _ = myself.cast(ChannelMessage::Begin);
-        });
-    }
-
-    fn drain(&mut self, reply: RpcReplyPort<()>) {
-        if let Life::Running(run) = &mut self.life {
-            run.hold();
-        }
-        self.paused = true;
-        self.draining = Some(reply);
     }
 
     fn tick(&mut self) {
@@ -410,49 +354,8 @@ impl ChannelState {
                 Some(trouble) => (Phase::Running, Some(trouble.reason.clone())),
                 None => (Phase::Running, None),
             },
-            (_, None) => (Phase::Starting, None),
+            (_, None) => (Phase::Starting, self.waiting.clone()),
         };
         self.args.board.update(|status| (status.phase, status.reason) = (phase, reason));
     }
-}
-
-/// Recovers, asking the source where to begin if the channel never ran. Who owned the direction once
-/// leaves a living owner alone: the new one killed the old one's sessions, which looks like a lost
-/// connection, and two owners would take the direction from each other for ever.
-async fn recover(
-    context: &RecoveryContext,
-    owned_once: bool,
-    pulls: StartPull,
-) -> Result<Ready, RecoveryError> {
-    if owned_once && context.target.owned_by_other().await? {
-        let reason =
-            format!("another node runs this direction to {} now; stop one of the two", context.target_name);
-        return Err(RecoveryError::Target(crate::ports::TargetError::Fenced(reason)));
-    }
-    match recovery::recover(context, None).await {
-        Err(RecoveryError::NoMarks) => {
-            let start = ask_start(&pulls).await.map_err(RecoveryError::NoStart)?;
-            recovery::recover(context, Some(start)).await
-        }
-        other => other,
-    }
-}
-
-/// Asks the source's node where the channel begins.
-async fn ask_start(pulls: &StartPull) -> Result<Scn, String> {
-    const PATIENCE: Duration = Duration::from_secs(10);
-    let mut pull = pulls(None);
-    let answer = tokio::time::timeout(PATIENCE, async {
-        let mut trouble = "the source's node did not say where the channel begins".to_owned();
-        while let Some(pulled) = pull.pulled.recv().await {
-            match pulled {
-                Pulled::Begins(start) => return Ok(start),
-                Pulled::Refused { reason } => return Err(reason),
-                Pulled::Disconnected { reason } => trouble = reason,
-                Pulled::Delivery(..) | Pulled::Progress { .. } | Pulled::Restarted { .. } => {}
-            }
-        }
-        Err(trouble)
-    });
-    answer.await.unwrap_or_else(|_| Err("the source's node cannot be reached".into()))
 }

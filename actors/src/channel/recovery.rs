@@ -10,7 +10,9 @@ use weft_core::mark::{Epoch, Mark, Run};
 use weft_core::scn::Scn;
 use weft_core::time::Micros;
 
+use super::actor::StartPull;
 use crate::binlog::ledger::SharedLedger;
+use crate::link::puller::Pulled;
 use crate::ports::{Recovered, StoredWatermark, Target, TargetError};
 
 /// How long the probe mark may take to come back in the target's own stream.
@@ -72,6 +74,47 @@ pub async fn recover(context: &RecoveryContext, start: Option<Scn>) -> Result<Re
         }
     }
     Ok(ready)
+}
+
+/// Recovers, asking the source where to begin if the channel never ran. Who owned the direction once
+/// leaves a living owner alone: the new one killed the old one's sessions, which looks like a lost
+/// connection, and two owners would take the direction from each other for ever.
+pub async fn take_over(
+    context: &RecoveryContext,
+    owned_once: bool,
+    pulls: StartPull,
+) -> Result<Ready, RecoveryError> {
+    if owned_once && context.target.owned_by_other().await? {
+        let reason =
+            format!("another node runs this direction to {} now; stop one of the two", context.target_name);
+        return Err(RecoveryError::Target(TargetError::Fenced(reason)));
+    }
+    match recover(context, None).await {
+        Err(RecoveryError::NoMarks) => {
+            let start = ask_start(&pulls).await.map_err(RecoveryError::NoStart)?;
+            recover(context, Some(start)).await
+        }
+        other => other,
+    }
+}
+
+/// Asks the source's node where the channel begins.
+async fn ask_start(pulls: &StartPull) -> Result<Scn, String> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let mut pull = pulls(None);
+    let answer = tokio::time::timeout(PATIENCE, async {
+        let mut trouble = "the source's node did not say where the channel begins".to_owned();
+        while let Some(pulled) = pull.pulled.recv().await {
+            match pulled {
+                Pulled::Begins(start) => return Ok(start),
+                Pulled::Refused { reason } => return Err(reason),
+                Pulled::Disconnected { reason } => trouble = reason,
+                Pulled::Delivery(..) | Pulled::Progress { .. } | Pulled::Restarted { .. } => {}
+            }
+        }
+        Err(trouble)
+    });
+    answer.await.unwrap_or_else(|_| Err("the source's node cannot be reached".into()))
 }
 
 fn ready(marks: &[(u16, Mark)], recovered: &Recovered, stored: Option<&StoredWatermark>) -> Ready {

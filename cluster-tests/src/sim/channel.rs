@@ -1,6 +1,8 @@
 //! One direction at one node: recovery, then a life of scheduler, link and shards, until something
 //! ends it. Mirrors `weft_actors::channel`.
 
+use std::sync::Arc;
+
 use weft_core::channel::runs::ShardRuns;
 use weft_core::channel::schedule::{Pushed, ScheduleStart, Scheduler};
 use weft_core::channel::track::Watermark;
@@ -269,7 +271,7 @@ impl Life {
                     rows.rows.retain(|row| row.kind != RowKind::Evict);
                 }
                 let scn = delivery.transaction.header.scn;
-                if self.scheduler.push(delivery.into(), 1) == Pushed::Broken {
+                if self.scheduler.push(Arc::from(delivery), 1) == Pushed::Broken {
                     return Err(broken("a large transaction was not complete"));
                 }
                 Ok(Some(format!("pulled {scn}")))

@@ -13,7 +13,7 @@ use weft_core::time::Micros;
 /// What one move of the link brought.
 #[derive(Debug)]
 pub enum Pulled {
-    Delivery(Delivery),
+    Delivery(Box<Delivery>),
     Progress(Scn, Micros),
     Nothing,
 }
@@ -71,7 +71,7 @@ impl Link {
                 connection.next += 1;
                 let passed = connection.outgoing.pass(&frame.bytes).expect("a sound frame");
                 if let Some(frame) = passed.frame {
-                    return Pulled::Delivery(self.incoming.frame(frame).expect("a sound frame"));
+                    return Pulled::Delivery(Box::new(self.incoming.frame(frame).expect("a sound frame")));
                 }
             }
         }

@@ -131,7 +131,8 @@ async fn a_server_that_is_down_at_the_start_is_waited_for() {
     pair.bj.execute("INSERT INTO shop.t VALUES (1)").await;
     pair.sh.stop().await;
     pair.bj.stop().await;
-    (pair.deployment.start(SH), pair.deployment.start(BJ));
+    pair.deployment.start(SH);
+    pair.deployment.start(BJ);
     let url = format!("{}/readyz", pair.deployment.admin_url(SH));
     wait_until(PATIENCE, "the node answers and says what it waits for", async || {
         let answer = pair.deployment.client.get(&url).send().await.map_err(|error| error.to_string())?;
@@ -142,8 +143,20 @@ async fn a_server_that_is_down_at_the_start_is_waited_for() {
     .await;
     pair.sh.restart().await;
     pair.bj.restart().await;
-    (pair.deployment.wait_ready(SH).await, pair.deployment.wait_ready(BJ).await);
+    pair.deployment.wait_ready(SH).await;
+    pair.deployment.wait_ready(BJ).await;
     pair.sh.execute("INSERT INTO shop.t VALUES (2)").await;
     wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
     pair.state(ChannelState::Running).await;
+}
+
+#[tokio::test]
+async fn rows_of_a_table_without_primary_key_stop_the_channel_and_can_be_skipped() {
+    let pair =
+        Pair::start("CREATE TABLE t (id INT PRIMARY KEY); CREATE TABLE keyless (a INT)", ONE_WAY).await;
+    pair.sh.execute("INSERT INTO shop.keyless VALUES (1), (2), (2); INSERT INTO shop.t VALUES (1)").await;
+    let reason = pair.stopped().await;
+    assert!(reason.contains("PRIMARY KEY") && reason.contains("keyless"), "{reason}");
+    pair.channel("skip");
+    wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
 }

@@ -7,8 +7,9 @@ use weft_actors::status::ChannelState;
 
 use crate::pair::{BJ, ONE_WAY, Pair, SH, wait_metric};
 
-#[tokio::test]
-async fn history_that_left_the_buffer_is_read_from_the_source_again() {
+/// A pair whose direction stands still while the buffer of its source's node lets go what it has not
+/// seen yet.
+async fn left_behind() -> Pair {
     let create = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); CREATE DATABASE bulk; CREATE TABLE bulk.b (id INT \
                   PRIMARY KEY, v LONGBLOB)";
     let small = "buffer = \"256MiB\"\nsegment = \"16MiB\"";
@@ -20,8 +21,10 @@ async fn history_that_left_the_buffer_is_read_from_the_source_again() {
     let channels = format!("{ONE_WAY}{bulk}");
     let deployment = Deployment::new(&["sh", "bj", "gz"], &[&sh, &bj, &gz], small, &channels);
     let mut pair = Pair { sh, bj, deployment };
-    (pair.deployment.start(SH), pair.deployment.start(BJ));
-    (pair.deployment.wait_ready(SH).await, pair.deployment.wait_ready(BJ).await);
+    pair.deployment.start(SH);
+    pair.deployment.start(BJ);
+    pair.deployment.wait_ready(SH).await;
+    pair.deployment.wait_ready(BJ).await;
     pair.sh.execute("INSERT INTO shop.t VALUES (1, 'seen')").await;
     wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
 
@@ -34,7 +37,24 @@ async fn history_that_left_the_buffer_is_read_from_the_source_again() {
     let newest = wait_captured(&pair.deployment, &pair.sh).await;
     let oldest = source(&pair.deployment).await.oldest_scn.expect("it holds something");
     assert!(oldest < newest && oldest.as_str() > "00001-0000000001-000000010000000", "{oldest} {newest}");
+    pair
+}
 
+/// Purges all binlog files but the one being written.
+async fn purge(server: &Server) {
+    let last = server.binlog_position().await.0;
+    // The server keeps a file while somebody reads it, or went without its notice.
+    wait_until(PATIENCE, "the binlog is purged", async || {
+        server.execute(&format!("PURGE BINARY LOGS TO '{last}'")).await;
+        let files = server.binlog_files().await;
+        if files == [last.clone()] { Ok(()) } else { Err(format!("{files:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn history_that_left_the_buffer_is_read_from_the_source_again() {
+    let mut pair = left_behind().await;
     pair.deployment.start(BJ);
     wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
     wait_metric(&pair.deployment, SH, "weft_link_refills_total{channel=\"orders\"}", |value| value >= 1.0)
@@ -45,20 +65,26 @@ async fn history_that_left_the_buffer_is_read_from_the_source_again() {
 }
 
 #[tokio::test]
+async fn history_that_left_both_buffer_and_binlog_stops_the_channel() {
+    let mut pair = left_behind().await;
+    pair.sh.execute("FLUSH BINARY LOGS; INSERT INTO shop.t VALUES (3, 'behind the gap')").await;
+    wait_captured(&pair.deployment, &pair.sh).await;
+    purge(&pair.sh).await;
+    pair.deployment.start(BJ);
+    let reason = pair.stopped().await;
+    assert!(reason.contains("older than the event buffer") && reason.contains("purged"), "{reason}");
+    assert!(reason.contains("copy") && !reason.contains('\n'), "{reason}");
+    assert_eq!(pair.bj.text("SELECT * FROM shop.t").await, ["1|seen"], "nothing behind the gap was applied");
+}
+
+#[tokio::test]
 async fn a_binlog_that_was_purged_before_it_was_captured_stops_the_channel() {
     let mut pair = Pair::start("CREATE TABLE t (id INT PRIMARY KEY)", ONE_WAY).await;
     pair.sh.execute("INSERT INTO shop.t VALUES (1)").await;
     wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
     assert_eq!(pair.deployment.terminate(SH), Some(0));
     pair.sh.execute("INSERT INTO shop.t VALUES (2); FLUSH BINARY LOGS; INSERT INTO shop.t VALUES (3)").await;
-    let last = pair.sh.binlog_position().await.0;
-    // The server keeps a file while the dump of the node that went is not noticed to be gone.
-    wait_until(PATIENCE, "the binlog is purged", async || {
-        pair.sh.execute(&format!("PURGE BINARY LOGS TO '{last}'")).await;
-        let files = pair.sh.binlog_files().await;
-        if files == [last.clone()] { Ok(()) } else { Err(format!("{files:?}")) }
-    })
-    .await;
+    purge(&pair.sh).await;
     pair.deployment.start(SH);
     let reason = pair.stopped().await;
     assert!(reason.contains("purged") && reason.contains("copy"), "{reason}");
@@ -78,7 +104,7 @@ async fn source(deployment: &Deployment) -> weft_actors::status::SourceStatus {
 
 /// Waits until the node of sh has everything that is in the server's binlog now; its newest SCN.
 async fn wait_captured(deployment: &Deployment, server: &Server) -> String {
-    let (_, position) = server.binlog_position().await;
+    let (name, position) = server.binlog_position().await;
     wait_until(PATIENCE, "capture has caught up", async || {
         let source = source(deployment).await;
         let file = source.file.unwrap_or_default();

@@ -14,7 +14,8 @@ async fn one_unique_value_taken_on_both_sides_goes_to_the_greater_version_and_th
     pair.sh.execute("INSERT INTO shop.u VALUES (1, 'base@x', 0)").await;
     wait_equal(&[&pair.sh, &pair.bj], &["shop.u"]).await;
     // Neither side sees the other's change before it makes its own.
-    (pair.deployment.kill9(SH), pair.deployment.kill9(BJ));
+    pair.deployment.kill9(SH);
+    pair.deployment.kill9(BJ);
     pair.sh.execute("INSERT INTO shop.u VALUES (10, 'a@x', 1), (11, 'only-sh@x', 1)").await;
     // Whole seconds decide.
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;

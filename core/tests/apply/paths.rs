@@ -5,11 +5,13 @@ use std::sync::Arc;
 use weft_core::channel::delivery::Delivery;
 use weft_core::channel::runs::ShardRuns;
 use weft_core::filter::decide::ConflictRule;
+use weft_core::key::KeyHash;
 use weft_core::mark::Run;
+use weft_core::scn::Scn;
 use weft_core::sink::apply::{Apply, ApplyConfig, MarkBase};
 use weft_core::sink::step::{LogPosition, Outcome, RetryCause, Step, Stop, StopKind, Verdict};
 use weft_core::time::Micros;
-use weft_core::transaction::Part;
+use weft_core::transaction::{Body, Part};
 use weft_core::version::Version;
 
 use super::script::Script;
@@ -163,6 +165,21 @@ fn with_unique(n: u64, changes: &[(Option<u64>, Option<u64>, u64)], time: u64) -
     builder.build()
 }
 
+/// A batch deletes one absent row and inserts another, under gap locks. Another channel has locked the
+/// same gap to evict the row that is to be inserted, which is not there, so that it commits nothing but
+/// its mark: gap locks shut neither out.
+#[test]
+fn an_insert_under_gap_locks_notices_an_eviction_that_left_no_row_event() {
+    let both = Builder::new(10)
+        .insert(row(1, 1), 8)
+        .change(Change::of(Some(row(2, 0)), None, version(8), Some(version(5))))
+        .build();
+    let mut script = Script::new(&[], &[(2, version(5))]);
+    let steps = script.run(lww(&[both]));
+    assert_eq!(steps[..4], ["Begin", "Lock", "RollBack", "BeginWithGaps"]);
+    assert_eq!(steps[steps.len() - 5..], ["Write", "ReadPosition", "AwaitLedger", "Commit", "Done"]);
+}
+
 #[test]
 fn a_duplicate_begins_again_with_care_and_the_older_holder_is_evicted() {
     let mut script = Script::new(&[9], &[(9, local(3))]).answering("Write", Outcome::DuplicateKey);
@@ -178,6 +195,8 @@ fn a_duplicate_begins_again_with_care_and_the_older_holder_is_evicted() {
         "WriteMark",
         "Savepoint",
         "Write",
+        "ReadPosition",
+        "AwaitLedger",
         "RecordConflicts",
         "Commit",
         "Done",
@@ -304,7 +323,8 @@ fn parts_of_a_large_transaction_share_one_and_only_the_last_mark_claims_it() {
     script.parts.push(part(1, true, 2));
     let steps = script.run(lww(&[part(0, false, 1)]));
     let each = ["Lock", "ReadPosition", "AwaitLedger", "WriteMark", "Savepoint", "Write"];
-    let expected = [&["BeginWithGaps"], &each[..], &["NeedPart"], &each[..], &["Commit", "Done"]];
+    let look = ["ReadPosition", "AwaitLedger"];
+    let expected = [&["BeginWithGaps"], &each[..], &look, &["NeedPart"], &each, &look, &["Commit", "Done"]];
     assert_eq!(steps, expected.concat());
     assert!(script.marks[0].runs.is_empty());
     assert_eq!(script.marks[1].runs, [Run { first: scn(10), last: scn(10) }]);
@@ -316,7 +336,7 @@ fn a_last_part_that_changes_nothing_still_claims_the_transaction() {
     let mut script = Script::new(&[2], &[(2, version(8))]);
     script.parts.push(part(1, true, 2));
     let steps = script.run(lww(&[part(0, false, 1)]));
-    assert_eq!(steps[8..], ["Lock", "ReadPosition", "AwaitLedger", "WriteMark", "Commit", "Done"]);
+    assert_eq!(steps[10..], ["Lock", "ReadPosition", "AwaitLedger", "WriteMark", "Commit", "Done"]);
     assert_eq!(script.marks[1].runs.len(), 1);
 }
 
@@ -329,5 +349,29 @@ fn a_duplicate_in_a_later_part_keeps_the_parts_before_it() {
     let steps = script.run(lww(&[part(0, false, 1)]));
     let again =
         ["RollBackToSavepoint", "Lock", "ReadPosition", "AwaitLedger", "WriteMark", "Savepoint", "Write"];
-    assert_eq!(steps[14..], [&again[..], &["Commit", "Done"]].concat());
+    let look = ["ReadPosition", "AwaitLedger"];
+    assert_eq!(steps[16..], [&again[..], &look, &["Commit", "Done"]].concat());
+}
+
+/// A table without a primary key: all its rows have the same key, which is none. Three inserts of one
+/// transaction were folded to the last of them, and nobody heard of the other two.
+#[test]
+fn rows_without_a_key_stop_the_shard_instead_of_being_folded_into_one() {
+    for rule in [ConflictRule::None, ConflictRule::LastWriteWins] {
+        let mut builder = Builder::new(30);
+        for id in 1..=3 {
+            builder = builder.change(Change::of(None, Some(row(id, id)), version(9), None));
+        }
+        let mut delivery = Arc::into_inner(builder.build()).expect("nobody else has it");
+        let Body::Rows(rows) = &mut delivery.transaction.header.body else { panic!("it has rows") };
+        rows.rows.iter_mut().for_each(|row| row.key = KeyHash::NONE);
+        let mut apply = batch(rule, &[Arc::new(delivery)]);
+        assert!(matches!(apply.start(), Step::Begin(_)));
+        let ledger = weft_core::ledger::Ledger::default();
+        assert!(matches!(apply.next(Outcome::Ok, &ledger), Step::RollBack));
+        let Step::Stop(stop) = apply.next(Outcome::Ok, &ledger) else { panic!("it stops") };
+        assert_eq!(stop.kind, StopKind::DoesNotFit);
+        assert_eq!(stop.scn.map(Scn::transaction), Some(scn(30)));
+        assert!(stop.reason.contains("PRIMARY KEY"), "{}", stop.reason);
+    }
 }

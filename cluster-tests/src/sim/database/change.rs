@@ -73,8 +73,15 @@ impl Database {
     /// Waits, duplicate, or gone.
     pub fn insert(&mut self, session: SessionId, table: TableId, row: Row) -> Result<(), Denied> {
         self.session(session)?;
+        let held = self.holds(session, IndexId::Primary(table), (row.id, 0));
         self.may_be_placed(session, table, row)?;
-        self.take_unique(session, table, row)?;
+        if let Err(denied) = self.take_unique(session, table, row) {
+            // The entry that was there for a moment is gone, and its lock with it.
+            if denied == Denied::Duplicate && !held && !self.marked.contains(&(table, row.id)) {
+                self.let_go(session, IndexId::Primary(table), (row.id, 0));
+            }
+            return Err(denied);
+        }
         self.change(session, table, None, Some(row));
         Ok(())
     }

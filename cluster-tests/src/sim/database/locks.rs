@@ -113,6 +113,24 @@ impl Database {
         self.locks.retain(|lock| lock.session != session);
     }
 
+    /// Whether the session has locked the record.
+    pub(super) fn holds(&self, session: SessionId, index: IndexId, entry: Entry) -> bool {
+        let ours = |lock: &Lock| {
+            lock.session == session
+                && lock.index == index
+                && matches!(lock.what, What::Record(held, _) if held == entry)
+        };
+        self.locks.iter().any(ours)
+    }
+
+    /// Lets a record's lock go before the transaction ends.
+    pub(super) fn let_go(&mut self, session: SessionId, index: IndexId, entry: Entry) {
+        self.locks.retain(|lock| {
+            let record = matches!(lock.what, What::Record(held, _) if held == entry);
+            lock.session != session || lock.index != index || !record
+        });
+    }
+
     /// Whether anyone has locked the record.
     pub(super) fn is_locked(&self, index: IndexId, entry: Entry) -> bool {
         let here =

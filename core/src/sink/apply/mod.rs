@@ -9,9 +9,10 @@
 //! - The lock comes before the position, and the decision after the ledger has passed that position:
 //!   what the decision sees cannot change any more before the commit.
 //! - A row that is not there cannot be locked. If the batch deletes one, it begins again under
-//!   REPEATABLE READ, whose gap locks hold the place. An insert fails with a duplicate key instead;
-//!   and as the row may have come *and gone* since, a batch that inserted asks the ledger once more
-//!   after `Write`, when its rows are locked.
+//!   REPEATABLE READ, whose gap locks hold the place against inserts. An insert fails with a
+//!   duplicate key instead; and as the row may have come *and gone* since, or been deleted by another
+//!   channel without having been there, a batch that inserted asks the ledger once more after `Write`,
+//!   when its rows are locked.
 //! - After a duplicate key the batch begins again *with care*: unfolded, with the holders of all its
 //!   unique values locked and known.
 //! - Without a rule (one way) nothing is locked nor waited for, until a row is not as expected: then

@@ -12,6 +12,7 @@ use crate::mark::{Eviction, Named};
 use crate::scn::Scn;
 use crate::sink::apply::change::{Change, Changes};
 use crate::sink::step::{ConflictRecord, LockRow, RowWrite, Stop, StopKind, Verdict, WriteOp};
+use crate::tables::TableName;
 use crate::version::Version;
 
 /// Why a batch cannot be planned; each names the change.
@@ -21,6 +22,11 @@ pub(super) enum CannotPlan {
         "the change at SCN {0} is older than the target's conflict window, so it cannot be decided; copy its table again, or skip it"
     )]
     TooOld(Scn),
+    #[error(
+        "a row of {1} at SCN {0} has no primary key to tell it from others by: it would be lost or written twice; give \
+         the table a PRIMARY KEY, copy it again, then skip this change"
+    )]
+    NoKey(Scn, TableName),
     #[error("the row at SCN {0} cannot be read: {1}; copy its table again, or skip it")]
     Unreadable(Scn, Malformed),
 }
@@ -30,9 +36,21 @@ impl CannotPlan {
     pub fn stop(&self) -> Stop {
         let (scn, kind) = match self {
             CannotPlan::TooOld(scn) => (*scn, StopKind::TooOld),
+            CannotPlan::NoKey(scn, _) => (*scn, StopKind::DoesNotFit),
             CannotPlan::Unreadable(scn, _) => (*scn, StopKind::DoesNotFit),
         };
         Stop { scn: Some(scn), reason: self.to_string(), kind }
+    }
+}
+
+/// Every row must have a key: rows without one are all alike to what folds, locks and decides.
+pub(super) fn require_keys(changes: &Changes) -> Result<(), CannotPlan> {
+    match changes.all.iter().find(|change| change.key == KeyHash::NONE) {
+        Some(change) => {
+            let table = &change.delivery.tables[usize::from(change.table)];
+            Err(CannotPlan::NoKey(change.scn, table.name.clone()))
+        }
+        None => Ok(()),
     }
 }
 

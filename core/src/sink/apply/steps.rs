@@ -29,6 +29,9 @@ impl Apply {
 
     /// The first step of deciding, inside the transaction.
     pub(super) fn look(&mut self) -> Step {
+        if let Err(cause) = plan::require_keys(&self.changes) {
+            return self.roll_back(Then::Stop(cause.stop()));
+        }
         if self.config.rule == ConflictRule::None && self.care == Care::Usual {
             self.there = KeyMap::default();
             return self.decide(&NoLedger);
@@ -121,6 +124,7 @@ impl Apply {
 
     /// Plans, now that all is known, and begins to write.
     fn decide(&mut self, ledger: &dyn LedgerView) -> Step {
+        let binlog = ledger;
         let ledger = &WithEvicted { ledger, evicted: &self.evicted };
         let there = std::mem::take(&mut self.there);
         let planned = if self.care == Care::Careful {
@@ -139,6 +143,10 @@ impl Apply {
             Ok(plan) => plan,
             Err(cause) => return self.roll_back(Then::Stop(cause.stop())),
         };
+        // What is compared after the write is what the binlog says, without what this batch evicts.
+        for (key, version) in &mut self.plan.inserted {
+            *version = binlog.newest(key);
+        }
         let resumed = self.marked && self.care == Care::Corrected;
         if resumed {
             // The mark before the savepoint names the same keys.
@@ -215,12 +223,12 @@ impl Apply {
     }
 
     /// A row that was not there could not be locked. Someone may have inserted *and deleted* it since
-    /// the fence, so that the insert met no duplicate; only the ledger shows that. Now the inserted
-    /// rows are locked, so looking once more is enough.
+    /// the fence, so that the insert met no duplicate; only the ledger shows that. Gap locks do not
+    /// help: another channel may have locked the same gap, to delete or evict the same absent row, and
+    /// committed nothing but its mark. Now the inserted rows are locked, so looking once more is
+    /// enough.
     fn may_have_missed_a_row(&self) -> bool {
-        self.config.rule == ConflictRule::LastWriteWins
-            && self.isolation == Isolation::ReadCommitted
-            && !self.plan.inserted.is_empty()
+        self.config.rule == ConflictRule::LastWriteWins && !self.plan.inserted.is_empty()
     }
 
     fn written(&mut self) -> Step {
