@@ -5,6 +5,7 @@ pub mod nodes;
 pub mod oracle;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod servers;
 pub mod sim;
 pub mod wait;

@@ -115,8 +115,9 @@ impl Deployment {
 
     /// Starts the node of site `index`; its log goes on in a file beside the configuration.
     pub fn start(&mut self, index: usize) {
+        let own = self.directory.path().join(format!("{}.toml", self.sites[index].node));
+        let config = if own.exists() { own } else { self.config() };
         let log = self.log_path(index);
-        let config = self.config();
         let site = &mut self.sites[index];
         assert!(site.process.is_none(), "{} runs already", site.node);
         site.process = Some(spawn_node(&config, &site.node, &log));
@@ -154,6 +155,22 @@ impl Deployment {
         let mut process = self.sites[index].process.take().expect("the node runs");
         process.terminate();
         process.wait().code()
+    }
+
+    /// Where the node listens for others.
+    pub fn peer_port(&self, index: usize) -> u16 {
+        self.sites[index].peer.number()
+    }
+
+    /// Gives the node of site `index` a configuration of its own, in which the node of site `other` is
+    /// behind another port: a proxy's. For its next start.
+    pub fn reach_through(&self, index: usize, other: usize, port: u16) {
+        let text = fs::read_to_string(self.config()).expect("readable");
+        let direct = format!("peer = \"127.0.0.1:{}\"", self.peer_port(other));
+        assert!(text.contains(&direct), "{direct} is not in {text}");
+        let text = text.replace(&direct, &format!("peer = \"127.0.0.1:{port}\""));
+        let own = self.directory.path().join(format!("{}.toml", self.sites[index].node));
+        fs::write(own, text).expect("writable");
     }
 
     pub fn admin_url(&self, index: usize) -> String {

@@ -114,3 +114,26 @@ async fn a_large_transaction_arrives_whole_and_once_though_nodes_are_killed_amid
     let more: Vec<_> = changes.iter().filter(|(_, changes)| changes.len() != 1).take(3).collect();
     assert!(more.is_empty(), "applied more than once: {more:?}");
 }
+
+#[tokio::test]
+async fn nothing_is_lost_though_all_nodes_and_servers_die_at_once() {
+    let mut pair = Pair::start(BOTH_WAYS, true).await;
+    let writers = pair.write_both();
+    for _ in 0..3 {
+        pair.wait_ms(500, 2_500).await;
+        pair.sh.kill9();
+        pair.deployment.kill9(0);
+        pair.bj.kill9();
+        pair.deployment.kill9(1);
+        // The nodes come first and find no server.
+        pair.deployment.start(0);
+        pair.deployment.start(1);
+        pair.sh.restart().await;
+        pair.bj.restart().await;
+    }
+    pair.deployment.wait_ready(0).await;
+    pair.deployment.wait_ready(1).await;
+    pair.wait_ms(500, 1_000).await;
+    let journals = finish(writers).await;
+    pair.assert_equal(&journals).await;
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cluster_tests::proxy::Proxy;
 use cluster_tests::wait::wait_until;
 use weft_actors::status::ChannelState;
 
@@ -43,4 +44,35 @@ async fn a_site_whose_node_is_away_keeps_its_writes_until_it_is_back() {
     pair.wait_ms(500, 1_000).await;
     let journals = finish(writers).await;
     pair.assert_equal(&journals).await;
+}
+
+/// Both nodes live and neither reaches the other; connections break at any byte, again and again.
+#[tokio::test]
+async fn a_line_that_breaks_again_and_again_loses_nothing() {
+    let mut pair = Pair::start(BOTH_WAYS, false).await;
+    let mut lines = Vec::new();
+    for (index, other) in [(0, 1), (1, 0)] {
+        let proxy = Proxy::to(pair.deployment.peer_port(other)).await;
+        pair.deployment.reach_through(index, other, proxy.port());
+        pair.deployment.kill9(index);
+        pair.deployment.start(index);
+        lines.push(proxy);
+    }
+    pair.deployment.wait_ready(0).await;
+    pair.deployment.wait_ready(1).await;
+    let writers = pair.write_both();
+    for round in 0..10 {
+        pair.wait_ms(100, 900).await;
+        lines.iter().for_each(Proxy::cut);
+        // Once for long, so that both sides build up what the other does not know.
+        if round == 5 {
+            pair.wait_ms(3_000, 4_000).await
+        } else {
+            pair.wait_ms(0, 200).await
+        }
+        lines.iter().for_each(Proxy::heal);
+    }
+    let journals = finish(writers).await;
+    pair.assert_equal(&journals).await;
+    pair.wait_running().await;
 }

@@ -52,12 +52,13 @@ async fn old_owner_is_killed_with_its_row_locks_and_its_mark_matches_no_more() {
     assert_eq!(marks[0].1.watermark, Scn::ZERO, "what the old owner had not committed is gone");
     assert!(matches!(old.run(Step::Commit).await, Outcome::ConnectionLost));
     assert!(matches!(old.run(Step::RollBack).await, Outcome::ConnectionLost));
-    let new = other.session(0, recovered.epoch).await.expect("the epoch is ours");
+    let own = other.session(0, recovered.epoch).await.expect("the epoch is ours");
     assert!(!other.owned_by_other().await.expect("the target answers"));
     let third = MariaDbTarget::new(options(&pair.target));
     let after = third.recover(1, None).await.expect("the second owner goes");
     let taken = third.session(0, after.epoch).await.expect("the epoch is its own");
     assert!(other.owned_by_other().await.expect("the target answers"), "it must not take it back");
+    drop(own);
     drop(taken);
     let mut new = retake(&other).await;
     begin(&mut new).await;
