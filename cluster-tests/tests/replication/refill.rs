@@ -109,7 +109,7 @@ async fn wait_captured(deployment: &Deployment, server: &Server) -> String {
         let source = source(deployment).await;
         let file = source.file.unwrap_or_default();
         let read: u64 = file.rsplit(':').next().and_then(|text| text.parse().ok()).unwrap_or(0);
-        if read >= position {
+        if file.starts_with(&name) && read >= position {
             Ok(source.scn.unwrap_or_default())
         } else {
             Err(format!("{read} of {position}"))
