@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use ractor::{Actor, ActorRef};
-use weft_actors::channel::actor::{Channel, ChannelArgs};
 use weft_actors::channel::message::{ChannelMessage, Command};
 use weft_actors::channel::metrics::DirectionMetrics;
 use weft_actors::channel::status::{Board, DirectionStatus};
+use weft_actors::channel::{actor::Channel, args::ChannelArgs};
 use weft_actors::link::puller::{self, PullerConfig};
 use weft_actors::node::supervisor::Child;
 use weft_actors::ports::Clock;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use weft_actors::binlog::actor::ReplicatorArgs;
+use weft_actors::binlog::args::ReplicatorArgs;
 use weft_actors::channel::message::Command;
 use weft_actors::channel::status::{DirectionStatus, Phase};
 use weft_actors::ports::Clock;

@@ -1,27 +1,18 @@
 //! The replicator actor: the life and the state of one instance's capture.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use weft_core::gtid::GtidPosition;
-use weft_core::instance::InstanceId;
-use weft_core::scn::Scn;
-use weft_core::tables::TableFilter;
-use weft_core::time::Micros;
 
-use super::capture::{self, CaptureError};
+use super::args::ReplicatorArgs;
+use super::capture;
 use super::checkpoint::Checkpoints;
-use super::ledger::SharedLedger;
+use super::error::CaptureError;
 use super::metrics::SourceGauges;
-use super::status::SourceStatus;
 use super::{heartbeat, restore};
-use crate::channel::status::Board;
 use crate::metrics;
-use crate::ports::{CaptureStore, Clock, EventBuffer, Source};
 
 /// How long to wait before capture is tried again, at first and at most.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
@@ -36,36 +27,6 @@ pub enum ReplicatorMessage {
     /// From the capture task of this incarnation: it ended, always for a reason. The flag says
     /// whether it had captured anything.
     Ended { incarnation: u64, error: CaptureError, got_on: bool },
-}
-
-/// What a replicator and everything that belongs to it is made with.
-pub struct ReplicatorArgs {
-    /// Full name, `site.instance`.
-    pub instance: String,
-    pub id: InstanceId,
-    pub source: Arc<dyn Source>,
-    pub buffer: Arc<dyn EventBuffer>,
-    pub store: Arc<dyn CaptureStore>,
-    pub ledger: Arc<SharedLedger>,
-    pub clock: Arc<dyn Clock>,
-    /// The tables of all channels from and to this instance.
-    pub wanted: Vec<TableFilter>,
-    /// Channels that read from this instance: their starts are stored before capture begins.
-    pub outgoing: Vec<String>,
-    /// None: no heartbeats.
-    pub heartbeat: Option<Duration>,
-    pub conflict_window: Duration,
-    /// Source time up to which every inbound channel has applied: younger entries stay.
-    pub inbound_time: Arc<dyn Fn() -> Micros + Send + Sync>,
-    pub checkpoint_interval: Duration,
-    /// An open transaction larger than this goes to disk, in bytes.
-    pub spill_bytes: usize,
-    /// Raised after each frame.
-    pub newest: watch::Sender<Scn>,
-    pub gtids: Board<GtidPosition>,
-    /// Where each outgoing channel begins, once it is stored.
-    pub starts: Board<HashMap<String, Scn>>,
-    pub board: Board<SourceStatus>,
 }
 
 pub struct Replicator;

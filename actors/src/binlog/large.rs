@@ -7,7 +7,7 @@ use weft_core::time::Micros;
 use weft_core::transaction::{Body, Part, SilentKey, Transaction};
 use weft_core::version::Version;
 
-use super::capture::CaptureError;
+use super::error::CaptureError;
 use super::ledger::SharedLedger;
 use super::pipe::{Head, Output, Pipe, note_marks, silent_keys};
 

@@ -7,7 +7,7 @@ use weft_core::scn::Scn;
 use weft_core::time::Micros;
 use weft_core::transaction::{Body, RowKind, Transaction};
 
-use super::actor::ReplicatorArgs;
+use super::args::ReplicatorArgs;
 use crate::metrics;
 
 /// What capturing counts.

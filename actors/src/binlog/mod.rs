@@ -7,8 +7,10 @@
 //! does not hold any more from the instance again.
 
 pub mod actor;
+pub mod args;
 pub mod capture;
 pub mod checkpoint;
+pub mod error;
 pub mod heartbeat;
 mod large;
 pub mod ledger;

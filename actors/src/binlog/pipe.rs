@@ -19,7 +19,7 @@ use weft_core::time::Micros;
 use weft_core::transaction::{Body, Ddl, Rows, SilentKey, Transaction, TransactionHeader};
 use weft_core::version::Version;
 
-use super::capture::CaptureError;
+use super::error::CaptureError;
 use super::ledger::SharedLedger;
 use super::restore::Place;
 use super::shapes::Shapes;

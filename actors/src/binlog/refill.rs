@@ -20,8 +20,8 @@ use weft_core::scn::Scn;
 use weft_core::time::Micros;
 use weft_core::transaction::Transaction;
 
-use super::actor::ReplicatorArgs;
-use super::capture::CaptureError;
+use super::args::ReplicatorArgs;
+use super::error::CaptureError;
 use super::ledger::SharedLedger;
 use super::pipe::{Output, Pipe, PipeArgs};
 use super::restore::Place;

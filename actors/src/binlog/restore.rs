@@ -13,9 +13,9 @@ use weft_core::sink::step::LogPosition;
 use weft_core::stamp;
 use weft_core::transaction::{Body, Transaction};
 
-use super::actor::ReplicatorArgs;
-use super::capture::CaptureError;
+use super::args::ReplicatorArgs;
 use super::checkpoint;
+use super::error::CaptureError;
 use crate::ports::{CaptureStart, EventBuffer, FrameRef, SourceIdentity, StreamFrom};
 
 /// Where capture goes on.

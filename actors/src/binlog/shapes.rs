@@ -12,7 +12,7 @@ use weft_core::scn::Scn;
 use weft_core::stamp::Resolved;
 use weft_core::tables::{TableFilter, TableName};
 
-use super::capture::CaptureError;
+use super::error::CaptureError;
 use crate::ports::{EventBuffer, Source, TableFacts};
 
 /// Shapes seen in this stream.

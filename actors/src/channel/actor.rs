@@ -4,61 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
-use weft_core::channel::schedule::ScheduleConfig;
-use weft_core::ledger::Ledger;
-use weft_core::scn::Scn;
-use weft_core::sink::apply::ApplyConfig;
 use weft_core::sink::step::{Stop, StopKind};
 
+use super::args::ChannelArgs;
 use super::message::{ChannelMessage, Incarnation};
-use super::metrics::DirectionMetrics;
 use super::recovery::{self, Ready, RecoveryContext, RecoveryError};
 use super::run::{Applied, Run};
-use super::status::{Board, DirectionStatus, Phase};
-use crate::binlog::ledger::SharedLedger;
-use crate::link::puller::{PullHandle, Pulled};
-use crate::ports::{Clock, Target, TargetError, WatermarkStore};
+use super::status::Phase;
+use crate::link::puller::Pulled;
+use crate::ports::TargetError;
 
 /// How often the cause of a stop is tried again.
 const RETRY: Duration = Duration::from_secs(3);
 /// The first try after a lost connection: most are back at once.
 const RETRY_SOON: Duration = Duration::from_millis(300);
 const TICK: Duration = Duration::from_millis(500);
-
-/// Starts a pull after an SCN; None: from where the source's node says that the channel begins.
-pub type StartPull = Arc<dyn Fn(Option<Scn>) -> PullHandle + Send + Sync>;
-
-/// What a direction is made with.
-pub struct ChannelArgs {
-    pub channel: String,
-    /// Full names of the instances.
-    pub source: String,
-    pub target_name: String,
-    pub schedule: ScheduleConfig,
-    pub apply: ApplyConfig,
-    pub batch_rows_max: usize,
-    pub fence_timeout: Duration,
-    pub target: Arc<dyn Target>,
-    /// The target's ledger, where the target is captured too.
-    pub ledger: Option<Arc<SharedLedger>>,
-    pub pulls: StartPull,
-    pub watermarks: Arc<dyn WatermarkStore>,
-    pub clock: Arc<dyn Clock>,
-    pub board: Board<DirectionStatus>,
-    pub metrics: DirectionMetrics,
-}
-
-impl ChannelArgs {
-    /// `channel:source>target`: the direction's name in logs, metrics and files.
-    pub fn direction(&self) -> String {
-        format!("{}:{}>{}", self.channel, self.source, self.target_name)
-    }
-
-    /// One-way channels ask no ledger, but the engine wants one to ask.
-    pub fn ledger_or_empty(&self) -> Arc<SharedLedger> {
-        self.ledger.clone().unwrap_or_else(|| Arc::new(SharedLedger::new(Ledger::default())))
-    }
-}
 
 pub struct Channel;
 

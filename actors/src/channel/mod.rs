@@ -6,6 +6,7 @@
 //! across it. Each such life is an *incarnation*; what an older one still says is dropped.
 
 pub mod actor;
+pub mod args;
 mod commands;
 pub mod lag;
 pub mod message;

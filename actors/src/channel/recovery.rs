@@ -10,7 +10,7 @@ use weft_core::mark::{Epoch, Mark, Run};
 use weft_core::scn::Scn;
 use weft_core::time::Micros;
 
-use super::actor::StartPull;
+use super::args::StartPull;
 use crate::binlog::ledger::SharedLedger;
 use crate::link::puller::Pulled;
 use crate::ports::{Recovered, StoredWatermark, Target, TargetError};

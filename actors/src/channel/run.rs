@@ -14,7 +14,7 @@ use weft_core::sink::step::Stop;
 use weft_core::time::Micros;
 use weft_core::transaction::Body;
 
-use super::actor::ChannelArgs;
+use super::args::ChannelArgs;
 use super::lag::Lag;
 use super::message::{ChannelMessage, Incarnation};
 use super::metrics::DirectionMetrics;

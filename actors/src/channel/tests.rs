@@ -16,7 +16,8 @@ use weft_core::scn::Scn;
 use weft_core::sink::apply::{ApplyConfig, delete_events};
 use weft_core::tables::TableFilter;
 
-use super::actor::{Channel, ChannelArgs};
+use super::actor::Channel;
+use super::args::ChannelArgs;
 use super::message::{ChannelMessage, Command};
 use super::metrics::DirectionMetrics;
 use super::status::{Board, Phase};
