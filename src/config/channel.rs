@@ -32,8 +32,6 @@ pub struct Channel {
     pub in_flight: ByteSize,
     /// Most rows of one transaction at the target.
     pub batch_rows_max: u32,
-    /// How long a shard waits for more before it applies what it has.
-    pub batch_wait_max: Duration,
     /// How long a batch waits, under lock, for the ledger to catch up.
     pub fence_timeout: Duration,
 }
@@ -47,7 +45,6 @@ impl Channel {
         let in_flight = (raw.in_flight, ByteSize::mib(64), ByteSize::mib(1), ByteSize::gib(64));
         let rows = (raw.batch_rows_max, Count(5_000), Count(1), Count(1_000_000));
         let rows = within(&of("batch_rows_max"), rows.0, rows.1, rows.2, rows.3)?;
-        let wait = (raw.batch_wait_max, Span::ms(0), Span::ms(0), Span::secs(10));
         let fence = (raw.fence_timeout, Span::ms(200), Span::ms(1), Span::secs(60));
         Ok(Channel {
             name: name.to_owned(),
@@ -58,7 +55,6 @@ impl Channel {
             shards: u16::try_from(shards.0).expect("at most 256"),
             in_flight: within(&of("in_flight"), in_flight.0, in_flight.1, in_flight.2, in_flight.3)?,
             batch_rows_max: u32::try_from(rows.0).expect("at most 1000000"),
-            batch_wait_max: within(&of("batch_wait_max"), wait.0, wait.1, wait.2, wait.3)?.0,
             fence_timeout: within(&of("fence_timeout"), fence.0, fence.1, fence.2, fence.3)?.0,
         })
     }

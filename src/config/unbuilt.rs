@@ -2,6 +2,7 @@
 //! default is refused by name, so that nobody believes a setting that does nothing.
 
 use super::raw::{RawChannel, RawConflict, RawDdl, RawDeployment, RawInstance, RawSite, RawStart};
+use super::units::Span;
 
 /// The keys of unbuilt features that are set, in the file's order of sections.
 pub(super) fn unbuilt_keys(raw: &RawDeployment) -> Vec<String> {
@@ -55,6 +56,8 @@ impl Found {
         };
         self.when(path, "conflict", channel.conflict.is_some_and(needs_more));
         self.when(path, "column", channel.column.is_some());
+        let waits = channel.batch_wait_max.is_some_and(|wait| wait > Span::ms(0));
+        self.when(path, "batch_wait_max", waits);
         self.when(path, "site_priority", channel.site_priority.is_some());
         self.when(path, "ddl", channel.ddl.is_some_and(|ddl| ddl != RawDdl::Stop));
         self.when(path, "transform", channel.transform.as_ref().is_some_and(|list| !list.is_empty()));

@@ -108,6 +108,7 @@ fn unbuilt_settings_are_refused_by_name() {
         ("conflict = \"site-priority\"", "conflict"),
         ("conflict = \"webhook\"", "conflict"),
         ("column = \"updated_at\"", "column"),
+        ("batch_wait_max = \"5ms\"", "batch_wait_max"),
         ("ddl = \"replicate\"", "ddl"),
         ("ddl = \"ignore\"", "ddl"),
         ("[[channels.orders.transform]]\ntable = \"a.b\"", "transform"),
