@@ -7,7 +7,7 @@ demo: deps
 
 test: deps lint unit short-demo
 
-# A C compiler for the few crates that build C, the database server for tests and the demo, and a
+# A C compiler for the few crates that build C, the database servers for tests and the demo, and a
 # load generator.
 deps:
 	./scripts/install-deps

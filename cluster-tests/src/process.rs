@@ -21,14 +21,14 @@ impl Process {
     /// Starts the command without standard input.
     ///
     /// # Panics
-    /// If the program is not there: says which Debian package has the servers.
+    /// If the program is not there: says how to get it.
     pub fn spawn(mut command: Command) -> Process {
         command.stdin(Stdio::null());
         let program = command.get_program().to_string_lossy().into_owned();
         let (reply, answer) = channel();
         spawner().send((command, reply)).expect("the spawner lives as long as the process");
         let child = answer.recv().expect("the spawner answers each order").unwrap_or_else(|error| {
-            panic!("cannot start {program}: {error}; Debian's package mariadb-server has it")
+            panic!("cannot start {program}: {error}; scripts/install-deps installs what the tests need")
         });
         Process { child }
     }

@@ -1,12 +1,14 @@
-//! MariaDB servers as plain processes on free loopback ports.
+//! MariaDB and MySQL servers as plain processes on free loopback ports.
 //!
 //! Each server has its own data directory, a copy of a template that is initialised once, and dies
 //! with the test process, however that ends.
 
 mod directory;
+mod flavour;
 mod options;
 mod template;
 
+pub use flavour::{Flavour, has_mysql};
 pub use options::ServerOptions;
 
 use std::path::{Path, PathBuf};
@@ -25,7 +27,7 @@ use crate::process::Process;
 const READY_DEADLINE: Duration = Duration::from_secs(90);
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A running (or stopped, to be restarted) MariaDB server. Killed and removed when dropped. Methods
+/// A running (or stopped, to be restarted) server. Killed and removed when dropped. Methods
 /// panic with the end of the server's log when the server does not do what was asked.
 #[derive(Debug)]
 pub struct Server {
@@ -39,9 +41,10 @@ pub struct Server {
 impl Server {
     /// Starts a server on a fresh data directory and waits until it answers.
     pub async fn start(options: ServerOptions) -> Server {
-        let directory = tokio::task::spawn_blocking(|| {
+        let flavour = options.flavour;
+        let directory = tokio::task::spawn_blocking(move || {
             let directory = directory::fresh();
-            template::copy_to(&directory.path().join("data"));
+            template::copy_to(flavour, &directory.path().join("data"));
             directory
         })
         .await
@@ -64,6 +67,10 @@ impl Server {
     /// The same address and account for Weft's own code.
     pub fn endpoint(&self) -> Endpoint {
         Endpoint { host: "127.0.0.1".into(), port: self.port(), user: "root".into(), password: String::new() }
+    }
+
+    pub fn flavour(&self) -> Flavour {
+        self.options.flavour
     }
 
     pub fn server_id(&self) -> u32 {
@@ -136,15 +143,15 @@ impl Server {
 
     /// Names of the binlog files, oldest first.
     pub async fn binlog_files(&self) -> Vec<String> {
-        let rows: Vec<(String, u64)> = self.query("SHOW BINARY LOGS").await;
-        rows.into_iter().map(|(name, _)| name).collect()
+        let rows: Vec<Row> = self.query("SHOW BINARY LOGS").await;
+        rows.iter().filter_map(|row| row.get(0)).collect()
     }
 
     /// Binlog file being written and the position in it.
     pub async fn binlog_position(&self) -> (String, u64) {
-        let rows: Vec<(String, u64, String, String)> = self.query("SHOW MASTER STATUS").await;
-        let (file, position, _, _) = rows.into_iter().next().expect("the harness turns the binlog on");
-        (file, position)
+        let rows: Vec<Row> = self.query(self.flavour().position_statement()).await;
+        let position = rows.first().and_then(|row| Some((row.get(0)?, row.get(1)?)));
+        position.expect("the harness turns the binlog on")
     }
 
     /// Kills the server like a crash does and waits until it is gone.
@@ -214,11 +221,12 @@ impl Server {
             };
             let exited = self.process.as_mut().and_then(Process::exit_status);
             if let Some(status) = exited {
-                panic!("mariadbd ended while starting: {status}\n{}", self.log());
+                panic!("{} ended while starting: {status}\n{}", self.flavour().program(), self.log());
             }
             assert!(
                 began.elapsed() < READY_DEADLINE,
-                "mariadbd did not answer in {READY_DEADLINE:?}: {seen}\n{}",
+                "{} did not answer in {READY_DEADLINE:?}: {seen}\n{}",
+                self.flavour().program(),
                 self.log()
             );
             tokio::time::sleep(Duration::from_millis(30)).await;

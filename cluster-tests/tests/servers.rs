@@ -1,10 +1,21 @@
 //! The harness itself.
 
-use cluster_tests::servers::{Server, ServerOptions};
+use cluster_tests::servers::{Flavour, Server, ServerOptions, has_mysql};
 
 #[tokio::test]
 async fn a_server_keeps_its_data_and_port_across_kill_and_restart() {
-    let mut server = Server::start(ServerOptions::new(7)).await;
+    keeps_its_data(Flavour::MariaDb).await;
+}
+
+#[tokio::test]
+async fn a_mysql_server_keeps_its_data_and_port_across_kill_and_restart() {
+    if has_mysql("a_mysql_server_keeps_its_data_and_port_across_kill_and_restart") {
+        keeps_its_data(Flavour::MySql).await;
+    }
+}
+
+async fn keeps_its_data(flavour: Flavour) {
+    let mut server = Server::start(ServerOptions::of(flavour, 7)).await;
     let port = server.port();
     server.execute("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY, a TEXT)").await;
     server.execute("INSERT INTO shop.t VALUES (1, 'one'), (2, NULL)").await;

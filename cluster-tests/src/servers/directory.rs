@@ -6,7 +6,7 @@ use std::sync::Once;
 
 use tempfile::TempDir;
 
-const PREFIX: &str = "weft-mariadb-";
+const PREFIX: &str = "weft-server-";
 
 /// A fresh directory, named after this process and removed when dropped.
 pub(super) fn fresh() -> TempDir {

@@ -1,22 +1,24 @@
-//! The data directory that all servers are copied from: initialised once a machine.
+//! The data directories that all servers are copied from: initialised once a machine and flavour.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Arguments that shape the files of a data directory, for quick copies and starts; the same when
-/// the template is made and when a server runs on a copy.
-pub const LAYOUT_ARGS: [&str; 2] =
-    ["--innodb-log-file-size=16M", "--innodb-data-file-path=ibdata1:4M:autoextend"];
+use super::flavour::Flavour;
 
 /// Copies the template to `data`, which must not be there yet; makes the template first if needed.
-pub fn copy_to(data: &Path) {
-    let template = ready_template();
-    run(Command::new("cp").arg("-a").arg("--reflink=auto").arg(template).arg(data));
+pub fn copy_to(flavour: Flavour, data: &Path) {
+    let template = ready_template(flavour);
+    run(flavour, Command::new("cp").arg("-a").arg("--reflink=auto").arg(template).arg(data));
+    // Without it the server makes itself a UUID of its own.
+    let uuid = data.join("auto.cnf");
+    if uuid.exists() {
+        fs::remove_file(&uuid).unwrap_or_else(|error| panic!("cannot remove {}: {error}", uuid.display()));
+    }
 }
 
 /// The directory of the template, made by whoever comes first, in any process.
-fn ready_template() -> PathBuf {
+fn ready_template(flavour: Flavour) -> PathBuf {
     let cache = cache_directory();
     fs::create_dir_all(&cache).unwrap_or_else(|error| panic!("cannot create {}: {error}", cache.display()));
     let lock_path = cache.join("lock");
@@ -24,18 +26,33 @@ fn ready_template() -> PathBuf {
         .unwrap_or_else(|error| panic!("cannot write {}: {error}", lock_path.display()));
     lock.lock().unwrap_or_else(|error| panic!("cannot lock {}: {error}", lock_path.display()));
 
-    let template = cache.join(template_name());
+    let template = cache.join(template_name(flavour));
     if !template.exists() {
         let unfinished = cache.join("unfinished");
         // Left by a process that died here.
         let _ = fs::remove_dir_all(&unfinished);
-        run(Command::new("mariadb-install-db")
-            .args(["--no-defaults", "--user=root", "--auth-root-authentication-method=normal"])
-            .args(LAYOUT_ARGS)
-            .arg(format!("--datadir={}", unfinished.display())));
+        run(flavour, initialise(flavour).arg(format!("--datadir={}", unfinished.display())));
         fs::rename(&unfinished, &template).expect("both names are in one directory");
     }
     template
+}
+
+/// Makes a data directory whose root has no password.
+fn initialise(flavour: Flavour) -> Command {
+    let mut command = match flavour {
+        Flavour::MariaDb => {
+            let mut command = Command::new("mariadb-install-db");
+            command.args(["--no-defaults", "--user=root", "--auth-root-authentication-method=normal"]);
+            command
+        }
+        Flavour::MySql => {
+            let mut command = flavour.server();
+            command.arg("--initialize-insecure");
+            command
+        }
+    };
+    command.args(flavour.layout_args());
+    command
 }
 
 /// Beside the build, so that `cargo clean` removes it.
@@ -44,18 +61,19 @@ fn cache_directory() -> PathBuf {
 }
 
 /// Names the server version and the layout: another one gets another template.
-fn template_name() -> String {
-    let output = run(Command::new("mariadbd").args(["--no-defaults", "--version"]));
+fn template_name(flavour: Flavour) -> String {
+    let output = run(flavour, flavour.server().arg("--version"));
     let version = String::from_utf8_lossy(&output.stdout);
-    let name = format!("mariadb-{}{}", version.trim(), LAYOUT_ARGS.concat());
+    // Its first word is the program's path.
+    let version = version.trim().split_once(' ').map_or("", |(_, version)| version);
+    let name = format!("{}-{version}{}", flavour.program(), flavour.layout_args().concat());
     name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect()
 }
 
-fn run(command: &mut Command) -> Output {
+fn run(flavour: Flavour, command: &mut Command) -> Output {
     let what = format!("{command:?}");
-    let output = command.output().unwrap_or_else(|error| {
-        panic!("cannot run {what}: {error}; Debian's package mariadb-server has what the tests need")
-    });
+    let output =
+        command.output().unwrap_or_else(|error| panic!("cannot run {what}: {error}; {}", flavour.package()));
     assert!(
         output.status.success(),
         "{what} failed: {}\n{}{}",
