@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use weft_core::catalog::{CatalogEntry, CatalogId, TableVersion, UniqueKey};
+use weft_core::flavour::Flavour;
 use weft_core::gtid::GtidPosition;
 use weft_core::link::message::{FromClient, FromServer, Hello};
 use weft_core::mark::{Epoch, Mark};
@@ -42,9 +43,10 @@ pub trait Source: Send + Sync {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceIdentity {
     pub server_id: u32,
+    pub flavour: Flavour,
     /// As `SELECT VERSION()` says it.
     pub version: String,
-    /// `gtid_binlog_pos`.
+    /// `gtid_binlog_pos` on MariaDB, `gtid_executed` on MySQL.
     pub gtid: GtidPosition,
     /// Name of the binlog file being written, and the position in it.
     pub file: String,

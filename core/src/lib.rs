@@ -10,6 +10,7 @@ pub mod buffer;
 pub mod catalog;
 pub mod channel;
 pub mod filter;
+pub mod flavour;
 pub mod gtid;
 pub mod instance;
 pub mod key;

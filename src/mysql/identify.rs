@@ -4,6 +4,7 @@ use futures::FutureExt;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 use weft_actors::ports::{SourceError, SourceIdentity};
+use weft_core::flavour::Flavour;
 use weft_core::gtid::GtidPosition;
 
 use super::lane::Lane;
@@ -35,11 +36,18 @@ pub(super) async fn identify(lane: &Lane) -> Result<SourceIdentity, SourceError>
         )));
     };
     let gtid: GtidPosition = parse_gtid(&address, &answer.gtid)?;
-    Ok(SourceIdentity { server_id: answer.server_id, version: answer.version, gtid, file, position })
+    Ok(SourceIdentity {
+        server_id: answer.server_id,
+        flavour: Flavour::of_version(&answer.version),
+        version: answer.version,
+        gtid,
+        file,
+        position,
+    })
 }
 
 fn is_mariadb(version: &str) -> bool {
-    version.contains("MariaDB")
+    Flavour::of_version(version) == Flavour::MariaDb
 }
 
 async fn ask(conn: &mut Conn) -> Result<Answer, mysql_async::Error> {

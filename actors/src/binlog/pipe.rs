@@ -264,7 +264,7 @@ impl Pipe {
         TransactionHeader {
             scn: head.scn,
             server_id: head.server_id,
-            gtid: head.gtid,
+            gtid: head.gtid.clone(),
             commit_time: head.commit_time,
             format: self.format.as_ref().map_or(CatalogId(0), |(id, _)| *id),
             body,
@@ -275,7 +275,7 @@ impl Pipe {
         Head {
             scn: Scn::of_transaction(self.epoch, raw.log_index, raw.log_pos),
             server_id: raw.server_id,
-            gtid: raw.gtid,
+            gtid: raw.gtid.clone(),
             commit_time: raw.commit_time,
         }
     }
@@ -284,7 +284,7 @@ impl Pipe {
         Head {
             scn: Scn::of_transaction(self.epoch, raw.log_index, raw.log_pos),
             server_id: raw.server_id,
-            gtid: raw.gtid,
+            gtid: raw.gtid.clone(),
             commit_time: raw.commit_time,
         }
     }
@@ -296,7 +296,7 @@ impl Pipe {
     /// Everything up to the end of this transaction is stored.
     fn passed(&mut self, head: &Head, ledger: &SharedLedger) {
         self.position = LogPosition { log_index: head.scn.log_index, log_pos: head.scn.log_pos };
-        if let Some(gtid) = head.gtid {
+        if let Some(gtid) = &head.gtid {
             self.gtids.advance(gtid);
         }
         if self.args.replayed.is_none() {

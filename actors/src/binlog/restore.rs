@@ -167,7 +167,7 @@ fn roll_forward(
         if let Some(scn) = transaction.completes() {
             ledger.advance(scn.max(ledger.scn()));
         }
-        transaction.header.gtid.iter().for_each(|gtid| gtids.advance(*gtid));
+        transaction.header.gtid.iter().for_each(|gtid| gtids.advance(gtid));
     }
     Ok(())
 }

@@ -304,13 +304,14 @@ fn the_stream_says_what_the_server_did() {
     );
     let ends = assembled.iter().filter_map(|item| match item {
         Assembled::Transaction(transaction) => {
-            Some((transaction.log_pos, transaction.gtid.map(|gtid| (gtid.domain, gtid.server_id))))
+            let gtid = transaction.gtid.as_ref().map(ToString::to_string);
+            Some((transaction.log_pos, gtid.unwrap_or_default()))
         }
         _ => None,
     });
     let ends: Vec<_> = ends.collect();
     assert!(ends.windows(2).all(|pair| pair[0].0 < pair[1].0) && ends.iter().all(|end| end.0 < size));
-    assert!(ends.iter().all(|end| end.1 == Some((3, 7))), "{ends:?}");
+    assert!(ends.iter().all(|end| end.1.starts_with("3-7-")), "{ends:?}");
 
     // In chunks, with the same rows.
     let (chunked, _) = server.assembled(2, 50_000);

@@ -348,15 +348,15 @@ impl Assembler {
         ends: Ending,
         out: &mut Vec<Assembled>,
     ) -> Result<(), AssembleError> {
-        let open = self.open.take().ok_or(AssembleError::OutsideTransaction { kind: header.kind })?;
+        let mut open = self.open.take().ok_or(AssembleError::OutsideTransaction { kind: header.kind })?;
         let rolled_back = ends == Ending::Rollback;
         if rolled_back && open.chunks > 0 {
-            out.push(Assembled::Abandoned { gtid: open.gtid });
+            out.push(Assembled::Abandoned { gtid: open.gtid.clone() });
         }
         let mut transaction = RawTransaction {
             log_index: self.log_index,
             log_pos: self.log_pos,
-            gtid: open.gtid,
+            gtid: open.gtid.take(),
             server_id: open.server_id,
             commit_time: open.time,
             events: Bytes::new(),

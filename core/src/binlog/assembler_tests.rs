@@ -58,7 +58,7 @@ fn a_transaction_has_its_events_gtid_time_and_end() {
     assert_eq!(out.len(), 1);
     let found = transaction(&out);
     assert_eq!((found.log_index, found.log_pos, found.server_id), (1, 411, 7));
-    assert_eq!(found.gtid, Some(Gtid { domain: 0, server_id: 7, sequence: 42 }));
+    assert_eq!(found.gtid, Some(Gtid::mariadb(0, 7, 42)));
     assert_eq!(found.commit_time, Micros::from_secs(1000));
     assert_eq!(found.events, [events[1].clone(), events[2].clone()].concat());
     assert_eq!((found.chunks, found.ends), (0, Ending::Xid));
@@ -79,7 +79,7 @@ fn a_large_transaction_comes_in_chunks_that_each_begin_with_their_table_map() {
     }
     let full = [map.clone(), row.clone(), row.clone(), row.clone()].concat();
     let chunk = |index| {
-        let gtid = Some(Gtid { domain: 0, server_id: 7, sequence: 1 });
+        let gtid = Some(Gtid::mariadb(0, 7, 1));
         Assembled::Chunk(TxChunk { index, gtid, events: full.clone().into() })
     };
     assert_eq!(out[..2], [chunk(0), chunk(1)]);
@@ -131,7 +131,7 @@ fn standalone_statements_are_ddl_with_their_position() {
     let events = [gtid(300, 5, STANDALONE), query(350, "d", "DROP TABLE t")];
     let out = all(&mut assembler(1 << 20), &events).expect("understood");
     let [Assembled::Ddl(raw)] = &out[..] else { panic!("{out:?}") };
-    assert_eq!((raw.log_pos, raw.gtid.map(|gtid| gtid.sequence)), (350, Some(5)));
+    assert_eq!((raw.log_pos, raw.gtid.clone()), (350, Some(Gtid::mariadb(0, 7, 5))));
     assert_eq!(raw.ddl.tables, [TableName::new("d", "t")]);
     let without_gtid = all(&mut assembler(1 << 20), &[query(350, "d", "CREATE TABLE t (x INT)")]);
     assert!(matches!(without_gtid.as_deref(), Ok([Assembled::Ddl(_)])));
@@ -225,9 +225,7 @@ fn a_transaction_cut_off_by_a_crash_of_the_server_is_dropped() {
     let mut assembler = assembler(10);
     let mut out = all(&mut assembler, &open).expect("understood");
     assembler.push(&artificial(rotate(0, 4, "binlog.000002")), &mut out).expect("understood");
-    assert!(
-        out.contains(&Assembled::Abandoned { gtid: Some(Gtid { domain: 0, server_id: 7, sequence: 1 }) })
-    );
+    assert!(out.contains(&Assembled::Abandoned { gtid: Some(Gtid::mariadb(0, 7, 1)) }));
     let next = all(&mut assembler, &[gtid(300, 1, 0), xid(310)]).expect("understood");
     assert_eq!(transaction(&next).log_index, 2);
     let doubled = all(&mut assembler, &[gtid(320, 2, 0), gtid(340, 3, 0)]);

@@ -16,6 +16,7 @@
 
 use super::cursor::{Cursor, Malformed};
 use super::event::{self, CHECKSUM_BYTES, EventHeader, EventType, FLAG_IN_USE, HEADER_BYTES, set_event_size};
+use crate::flavour::Flavour;
 
 const FIXED_BYTES: usize = 57;
 
@@ -44,8 +45,8 @@ pub enum EventError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Format {
     pub server_version: String,
-    /// The server is MariaDB: some event fields have another meaning there than in MySQL.
-    pub mariadb: bool,
+    /// Some event fields have another meaning in MariaDB than in MySQL.
+    pub flavour: Flavour,
     /// What stood behind the events in the file.
     pub checksum: Checksum,
     post_header_lengths: Vec<u8>,
@@ -83,7 +84,7 @@ impl Format {
         };
         let server_version = String::from_utf8_lossy(&server_version).into_owned();
         Ok(Format {
-            mariadb: server_version.contains("MariaDB"),
+            flavour: Flavour::of_version(&server_version),
             server_version,
             checksum,
             post_header_lengths,
@@ -238,7 +239,7 @@ pub(crate) mod tests {
         let stripped = checksums.strip(mariadb_fde(1, true)).expect("valid");
         assert_eq!(stripped.len(), 252 - 4);
         let format = Format::parse(&stripped).expect("valid");
-        assert_eq!((format.checksum, format.mariadb), (Checksum::Crc32, true));
+        assert_eq!((format.checksum, format.flavour), (Checksum::Crc32, Flavour::MariaDb));
         assert_eq!(format.post_header_len(EventType::Gtid), Some(19));
         assert_eq!(format.post_header_len(EventType::Unknown(200)), None);
         let again = Format::parse(format.canonical()).expect("valid");

@@ -19,7 +19,7 @@ const EXTRA_COMMIT_ALTER: u8 = 4;
 const EXTRA_ROLLBACK_ALTER: u8 = 8;
 
 /// MariaDB's GTID event: the head of every transaction and of every statement outside of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GtidEvent {
     pub gtid: Gtid,
     /// One statement follows, without BEGIN and end.
@@ -71,7 +71,7 @@ impl GtidEvent {
             (extra & EXTRA_ROLLBACK_ALTER != 0).then_some(AlterPhase::Rollback)
         };
         Ok(GtidEvent {
-            gtid: Gtid { domain, server_id, sequence },
+            gtid: Gtid::mariadb(domain, server_id, sequence),
             standalone: flags & STANDALONE != 0,
             transactional: flags & TRANSACTIONAL != 0,
             ddl: flags & DDL != 0,
@@ -94,7 +94,7 @@ pub fn parse_gtid_list(event: &[u8]) -> Result<GtidPosition, Malformed> {
     for _ in 0..count {
         let domain = cursor.u32()?;
         let server_id = cursor.u32()?;
-        position.advance(Gtid { domain, server_id, sequence: cursor.u64()? });
+        position.advance(&Gtid::mariadb(domain, server_id, cursor.u64()?));
     }
     Ok(position)
 }
@@ -196,7 +196,7 @@ mod tests {
         event.extend(77u64.to_le_bytes());
         event.push(EXTRA_START_ALTER);
         let read = GtidEvent::parse(&event).expect("whole");
-        assert_eq!(read.gtid, Gtid { domain: 3, server_id: 9, sequence: 42 });
+        assert_eq!(read.gtid, Gtid::mariadb(3, 9, 42));
         assert_eq!((read.standalone, read.ddl, read.xa), (true, true, false));
         assert_eq!((read.group_commit_id, read.alter), (Some(77), Some(AlterPhase::Start)));
     }

@@ -20,6 +20,7 @@
 use super::charset;
 use super::cursor::{Cursor, Malformed};
 use super::image::*;
+use crate::flavour::Flavour;
 
 const WHAT: &str = "table metadata";
 
@@ -51,7 +52,7 @@ impl<'a> Metadata<'a> {
     pub(super) fn parse(
         optional: &'a [u8],
         types: &[(u8, u16)],
-        mariadb: bool,
+        flavour: Flavour,
     ) -> Result<Metadata<'a>, Malformed> {
         let of = |wanted: &dyn Fn(u8) -> bool| -> Vec<usize> {
             let columns = types.iter().enumerate();
@@ -60,7 +61,7 @@ impl<'a> Metadata<'a> {
                 .map(|(index, _)| index)
                 .collect()
         };
-        let characters = of(&|code| is_character(code, mariadb));
+        let characters = of(&|code| is_character(code, flavour));
         let labelled = of(&|code| code == ENUM || code == SET);
         let mut metadata = Metadata::default();
         let mut cursor = Cursor::new(optional, WHAT);
@@ -68,7 +69,7 @@ impl<'a> Metadata<'a> {
             let field = cursor.u8()?;
             let content = Cursor::new(cursor.packed_bytes()?, WHAT);
             match field {
-                1 => metadata.signs = signs(content, types.len(), &of(&|code| is_numeric(code, mariadb)))?,
+                1 => metadata.signs = signs(content, types.len(), &of(&|code| is_numeric(code, flavour)))?,
                 2 => default_collations(content, &characters, metadata.collations_for(types))?,
                 3 => listed_collations(content, &characters, metadata.collations_for(types))?,
                 4 => metadata.names = texts(content, types.len())?,
@@ -182,14 +183,14 @@ fn key_columns(mut content: Cursor<'_>, with_prefixes: bool) -> Result<Vec<u16>,
 }
 
 /// Types that have a bit among the signs. MariaDB counts YEAR, and says unsigned.
-fn is_numeric(code: u8, mariadb: bool) -> bool {
+fn is_numeric(code: u8, flavour: Flavour) -> bool {
     matches!(code, TINY | SHORT | INT24 | LONG | LONGLONG | NEWDECIMAL | FLOAT | DOUBLE)
-        || (mariadb && code == YEAR)
+        || (flavour == Flavour::MariaDb && code == YEAR)
 }
 
 /// Types that have a collation in the event. MariaDB counts GEOMETRY, and says binary.
-fn is_character(code: u8, mariadb: bool) -> bool {
+fn is_character(code: u8, flavour: Flavour) -> bool {
     matches!(code, STRING | VAR_STRING | VARCHAR | VARCHAR_COMPRESSED | BLOB_COMPRESSED)
         || matches!(code, TINY_BLOB | BLOB | MEDIUM_BLOB | LONG_BLOB)
-        || (mariadb && code == GEOMETRY)
+        || (flavour == Flavour::MariaDb && code == GEOMETRY)
 }

@@ -7,7 +7,7 @@ mod assembled;
 pub mod assembler;
 pub(crate) mod charset;
 pub mod classify;
-mod cursor;
+pub(crate) mod cursor;
 pub mod decimal;
 pub mod event;
 pub mod format;

@@ -87,7 +87,7 @@ impl Open {
         self.chunks += 1;
         self.has_rows = false;
         self.events = self.maps.concat();
-        Some(TxChunk { index, gtid: self.gtid, events })
+        Some(TxChunk { index, gtid: self.gtid.clone(), events })
     }
 
     pub(super) fn savepoint(&mut self, name: String) {

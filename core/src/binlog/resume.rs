@@ -56,7 +56,7 @@ pub fn resume(captured: &Captured, answering: &Answering) -> Resume {
     }
     // A binlog that was reset begins again at its first file, and after a while it is longer than what was
     // captured; its GTIDs begin again too.
-    if went_back(&captured.gtids, &answering.gtids) {
+    if !answering.gtids.can_follow(&captured.gtids) {
         return Resume::Stop(format!(
             "the server's GTIDs '{}' do not contain '{}' that were captured: its binlog was reset, or it was set back \
              to an older state; make the sites equal again, then start this instance anew with an empty data directory \
@@ -65,15 +65,6 @@ pub fn resume(captured: &Captured, answering: &Answering) -> Resume {
         ));
     }
     Resume::At { file: log_name(log_base, captured.scn.log_index), position: captured.scn.log_pos }
-}
-
-/// Whether a server that was at `before` is now where it never was after that. Sequences rise for each
-/// server id of a domain; between server ids they need not where GTIDs are not strict.
-fn went_back(before: &GtidPosition, now: &GtidPosition) -> bool {
-    before.0.iter().any(|(domain, before)| match now.0.get(domain) {
-        Some(now) => now.server_id == before.server_id && now.sequence < before.sequence,
-        None => true,
-    })
 }
 
 fn another_server(captured: &Captured, answering: &Answering, log_base: &str) -> Resume {

@@ -15,6 +15,7 @@ use super::event::{self, EventHeader, EventType};
 use super::format::Format;
 use super::metadata::{Metadata, Sign};
 use crate::catalog::{Column, TableVersion, UniqueKey};
+use crate::flavour::Flavour;
 use crate::tables::TableName;
 
 /// Most columns that a table of either server can have.
@@ -69,7 +70,7 @@ pub struct TableMap<'a> {
     optional: &'a [u8],
     /// Everything behind the post-header.
     shape: &'a [u8],
-    mariadb: bool,
+    flavour: Flavour,
 }
 
 impl<'a> TableMap<'a> {
@@ -79,7 +80,7 @@ impl<'a> TableMap<'a> {
     /// It ends early or is another event.
     pub fn parse(event: &'a [u8], format: &Format) -> Result<TableMap<'a>, Malformed> {
         let short_id = format.post_header_len(EventType::TableMap) == Some(6);
-        TableMap::parse_as(event, short_id, format.mariadb)
+        TableMap::parse_as(event, short_id, format.flavour)
     }
 
     /// Number of columns of a canonical table map event of any server since MySQL 5.1.
@@ -87,10 +88,10 @@ impl<'a> TableMap<'a> {
     /// # Errors
     /// It ends early or is another event.
     pub fn column_count_of(event: &[u8]) -> Result<usize, Malformed> {
-        TableMap::parse_as(event, false, false).map(|map| map.column_count())
+        TableMap::parse_as(event, false, Flavour::MySql).map(|map| map.column_count())
     }
 
-    fn parse_as(event: &'a [u8], short_id: bool, mariadb: bool) -> Result<TableMap<'a>, Malformed> {
+    fn parse_as(event: &'a [u8], short_id: bool, flavour: Flavour) -> Result<TableMap<'a>, Malformed> {
         let header = EventHeader::parse(event)?;
         let mut cursor = Cursor::new(event::body(event), "table map event");
         if header.kind != EventType::TableMap {
@@ -109,7 +110,7 @@ impl<'a> TableMap<'a> {
         let type_meta = cursor.packed_bytes()?;
         let nullable = cursor.take(types.len().div_ceil(8))?;
         let optional = cursor.rest();
-        Ok(TableMap { table_id, flags, schema, table, types, type_meta, nullable, optional, shape, mariadb })
+        Ok(TableMap { table_id, flags, schema, table, types, type_meta, nullable, optional, shape, flavour })
     }
 
     pub fn name(&self) -> TableName {
@@ -136,7 +137,7 @@ impl<'a> TableMap<'a> {
     /// agreeing `shape`.
     pub fn to_table_version(&self, shape: Option<&TableShape>) -> Result<TableVersion, TableMapError> {
         let types = self.column_types()?;
-        let metadata = Metadata::parse(self.optional, &types, self.mariadb)?;
+        let metadata = Metadata::parse(self.optional, &types, self.flavour)?;
         let shape = shape.filter(|shape| agrees(shape, &metadata, types.len()));
         if metadata.names.is_empty() && shape.is_none() && !types.is_empty() {
             return Err(TableMapError::NoNames(self.name()));

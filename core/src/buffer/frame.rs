@@ -1,4 +1,5 @@
-//! The frame: one transaction, or one part of a large one, as bytes. Format 1.
+//! The frame: one transaction, or one part of a large one, as bytes. Format 2: GTIDs of
+//! both flavours.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
@@ -27,12 +28,13 @@ use bytes::Bytes;
 use rkyv::rancor::Failure;
 use rkyv::util::AlignedVec;
 
+use crate::gtid::Gtid;
 use crate::link::message::MESSAGE_BYTES_MAX;
 use crate::scn::{SCN_BYTES, Scn};
 use crate::transaction::{Part, Rows, Span, Transaction, TransactionHeader};
 
 /// Version of the layout above.
-pub const FRAME_FORMAT: u16 = 1;
+pub const FRAME_FORMAT: u16 = 2;
 /// Length of the fixed prefix in bytes: what [`peek`] needs.
 pub const PREFIX_BYTES: usize = 48;
 /// Frames are a multiple of this long; so is the alignment of their archive.
@@ -255,6 +257,9 @@ fn check(transaction: &Transaction) -> Result<(), FrameError> {
     if scn.epoch > Scn::EPOCH_MAX || scn.log_pos > Scn::LOG_POS_MAX {
         return Err(FrameError::Inconsistent("the SCN is out of range"));
     }
+    if !transaction.header.gtid.as_ref().is_none_or(Gtid::is_sound) {
+        return Err(FrameError::Inconsistent("the GTID is none that a server gives"));
+    }
     match transaction.rows() {
         Some(rows) => check_rows(rows, transaction.raw.len()),
         None => Ok(()),
@@ -292,6 +297,25 @@ mod tests {
 
     use super::super::sample::any_transaction;
     use super::*;
+    use crate::catalog::CatalogId;
+    use crate::gtid::{GtidSource, MySqlGtid};
+    use crate::time::Micros;
+    use crate::transaction::Body;
+
+    #[test]
+    fn a_gtid_that_no_server_gives_is_refused() {
+        let gtid = Gtid::MySql(Box::new(MySqlGtid { source: GtidSource::default(), number: 0 }));
+        let header = TransactionHeader {
+            scn: Scn::of_transaction(1, 1, 4),
+            server_id: 7,
+            gtid: Some(gtid),
+            commit_time: Micros(1),
+            format: CatalogId(0),
+            body: Body::Heartbeat { written: Micros(1) },
+        };
+        let refused = encode(&Transaction { header, raw: Bytes::new() });
+        assert!(matches!(refused, Err(FrameError::Inconsistent(what)) if what.contains("GTID")));
+    }
 
     proptest! {
         #[test]

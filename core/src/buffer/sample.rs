@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::catalog::CatalogId;
-use crate::gtid::Gtid;
+use crate::gtid::{Gtid, GtidSource, MySqlGtid, NUMBER_MAX, Tag, Uuid};
 use crate::instance::InstanceId;
 use crate::key::KeyHash;
 use crate::scn::Scn;
@@ -26,16 +26,27 @@ pub fn any_transaction() -> impl Strategy<Value = Transaction> {
     prop_oneof![6 => any_rows().boxed(), 1 => any_ddl().boxed(), 1 => any_heartbeat().boxed()]
 }
 
-fn with_header(scn: (u32, u32, u64), gtid: Option<(u32, u32, u64)>, body: Body, raw: Vec<u8>) -> Transaction {
+fn with_header(scn: (u32, u32, u64), gtid: Option<Gtid>, body: Body, raw: Vec<u8>) -> Transaction {
     let header = TransactionHeader {
         scn: Scn::of_transaction(scn.0, scn.1, scn.2),
         server_id: 7,
-        gtid: gtid.map(|(domain, server_id, sequence)| Gtid { domain, server_id, sequence }),
+        gtid,
         commit_time: Micros(scn.2),
         format: CatalogId(0),
         body,
     };
     Transaction { header, raw: Bytes::from(raw) }
+}
+
+fn any_gtid() -> impl Strategy<Value = Gtid> {
+    let mysql = |(uuid, tag, number): (_, String, _)| {
+        let source = GtidSource { uuid: Uuid(uuid), tag: Tag::new(&tag).expect("allowed") };
+        Gtid::MySql(Box::new(MySqlGtid { source, number }))
+    };
+    prop_oneof![
+        (any::<u32>(), any::<u32>(), any::<u64>()).prop_map(|(domain, id, n)| Gtid::mariadb(domain, id, n)),
+        (any::<[u8; 16]>(), "|[a-z_][a-z0-9_]{0,31}", 1..=NUMBER_MAX).prop_map(mysql),
+    ]
 }
 
 fn any_scn() -> impl Strategy<Value = (u32, u32, u64)> {
@@ -93,7 +104,7 @@ fn any_loose_row() -> impl Strategy<Value = LooseRow> {
 
 fn any_rows() -> impl Strategy<Value = Transaction> {
     let part = prop::option::of((0..3_u32, any::<bool>()).prop_map(|(index, last)| Part { index, last }));
-    let gtid = prop::option::of((any::<u32>(), any::<u32>(), any::<u64>()));
+    let gtid = prop::option::of(any_gtid());
     (any_scn(), gtid, prop::collection::vec(any_loose_row(), 0..8), part)
         .prop_map(|(scn, gtid, rows, part)| place_rows(scn, gtid, &rows, part))
 }
@@ -101,7 +112,7 @@ fn any_rows() -> impl Strategy<Value = Transaction> {
 /// Lays the rows out as a capture would: table maps first, then images with event bytes between.
 fn place_rows(
     scn: (u32, u32, u64),
-    gtid: Option<(u32, u32, u64)>,
+    gtid: Option<Gtid>,
     loose: &[LooseRow],
     part: Option<Part>,
 ) -> Transaction {

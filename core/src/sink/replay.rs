@@ -18,6 +18,7 @@ use crate::binlog::event::{EventHeader, EventType, HEADER_BYTES, set_event_size}
 use crate::binlog::format::Format;
 use crate::binlog::rows::{COMPLETE_ROWS, NO_FOREIGN_KEY_CHECKS, RowsKind, STATEMENT_END};
 use crate::binlog::table_map::TableMap;
+use crate::flavour::Flavour;
 
 /// Table id of replayed events. The ids of a server's own tables do not meet it: a table map gives
 /// it its meaning for one statement.
@@ -71,7 +72,7 @@ impl ReplayBuilder {
 
     /// Writes rows events of the version that the servers of this format write.
     pub fn for_format(limit_bytes: usize, format: &Format) -> ReplayBuilder {
-        ReplayBuilder { v2: !format.mariadb, ..ReplayBuilder::new(limit_bytes) }
+        ReplayBuilder { v2: format.flavour == Flavour::MySql, ..ReplayBuilder::new(limit_bytes) }
     }
 
     /// Adds rows of one table: one image each, updates a before- and an after-image.

@@ -2,6 +2,7 @@ use super::*;
 use crate::binlog::format::tests::mariadb;
 use crate::binlog::rows::RowsEvent;
 use crate::binlog::testing::{columns, image, table_map};
+use crate::flavour::Flavour;
 
 /// The events of a statement.
 fn events_of(statement: &str) -> Vec<Vec<u8>> {
@@ -112,7 +113,7 @@ fn the_events_that_delete_a_row_are_a_map_and_a_delete() {
 #[test]
 fn mysql_gets_version_2_rows_events() {
     let mut mysql = mariadb();
-    mysql.mariadb = false;
+    mysql.flavour = Flavour::MySql;
     let mut builder = ReplayBuilder::for_format(1 << 20, &mysql);
     add(&mut builder, RowsKind::Write, &table_map(0, 9), 0..3);
     let statements = builder.statements();
