@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use weft_core::catalog::{CatalogEntry, CatalogId, TableVersion, UniqueKey};
 use weft_core::flavour::Flavour;
+use weft_core::channel::recovery::StoredWatermark;
 use weft_core::gtid::GtidPosition;
 use weft_core::link::message::{FromClient, FromServer, Hello};
 use weft_core::mark::{Epoch, Mark};
@@ -286,15 +287,4 @@ pub trait WatermarkStore: Send + Sync {
     /// The watermark stored last for this direction, with the mark's watermark at that time.
     fn load(&self, direction: &str) -> Option<StoredWatermark>;
     fn save(&self, direction: &str, stored: StoredWatermark);
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredWatermark {
-    pub watermark: Scn,
-    pub time: Micros,
-    /// The epoch under which this was stored, and what each shard committed last under it. Marks
-    /// that are older or do not hold one of these show a target that lost commits, or another one:
-    /// then this is void.
-    pub epoch: Epoch,
-    pub committed: Vec<Scn>,
 }

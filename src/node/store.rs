@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use weft_actors::ports::{
-    CaptureStore, Clock, Spill, SpilledChunks, StoreError, StoredWatermark, WatermarkStore,
-};
+use weft_actors::ports::{CaptureStore, Clock, Spill, SpilledChunks, StoreError, WatermarkStore};
+use weft_core::channel::recovery::StoredWatermark;
 use weft_core::mark::Epoch;
 use weft_core::scn::Scn;
 use weft_core::time::Micros;

@@ -8,6 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use ractor::{Actor, ActorRef};
 use weft_core::channel::delivery::Consistency;
+use weft_core::channel::recovery::StoredWatermark;
 use weft_core::channel::schedule::ScheduleConfig;
 use weft_core::filter::decide::ConflictRule;
 use weft_core::instance::InstanceId;
@@ -21,7 +22,7 @@ use super::args::ChannelArgs;
 use super::message::{ChannelMessage, Command};
 use super::metrics::DirectionMetrics;
 use super::status::{Board, Phase};
-use crate::ports::{Recovered, Session, StoredWatermark, Target, TargetError, WatermarkStore};
+use crate::ports::{Recovered, Session, Target, TargetError, WatermarkStore};
 use crate::testing::clock::ModelClock;
 
 /// A target that never answers.

@@ -3,6 +3,7 @@
 
 pub mod delivery;
 pub mod keys;
+pub mod recovery;
 pub mod runs;
 pub mod schedule;
 pub mod track;
