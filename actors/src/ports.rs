@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use weft_core::catalog::{CatalogEntry, CatalogId, TableVersion, UniqueKey};
-use weft_core::flavour::Flavour;
 use weft_core::channel::recovery::StoredWatermark;
+use weft_core::flavour::Flavour;
 use weft_core::gtid::GtidPosition;
 use weft_core::link::message::{FromClient, FromServer, Hello};
 use weft_core::mark::{Epoch, Mark};

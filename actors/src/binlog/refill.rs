@@ -11,9 +11,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use weft_core::binlog::resume::log_name;
+use weft_core::binlog::resume::CapturedServer;
 use weft_core::buffer::frame;
-use weft_core::catalog::CatalogItem;
 use weft_core::gtid::GtidPosition;
 use weft_core::ledger::Ledger;
 use weft_core::scn::Scn;
@@ -71,25 +70,18 @@ impl Refill for FromSource {
 impl FromSource {
     /// Where the dump begins: positions of an older server of the instance say nothing any more.
     fn place(&self, after: Scn) -> Result<Place, SourceError> {
-        let server = self.args.buffer.catalog().into_iter().rev().find_map(|entry| match &entry.what {
-            CatalogItem::Server { server_id, log_base } => {
-                Some((entry.began.epoch, *server_id, log_base.clone()))
-            }
-            _ => None,
-        });
-        match server {
-            Some((epoch, server_id, log_base)) if epoch == after.epoch => Ok(Place {
-                from: StreamFrom::Position {
-                    file: log_name(&log_base, after.log_index),
-                    position: after.log_pos,
-                },
-                epoch,
-                server_id,
+        let server = CapturedServer::newest_of(&self.args.buffer.catalog());
+        let place = server.and_then(|server| Some((server.place_after(after)?, server)));
+        match place {
+            Some(((file, position), server)) => Ok(Place {
+                from: StreamFrom::Position { file, position },
+                epoch: server.epoch,
+                server_id: server.server_id,
                 log_index: after.log_index,
                 log_pos: after.log_pos,
                 gtids: GtidPosition::default(),
             }),
-            _ => Err(SourceError::Purged(format!(
+            None => Err(SourceError::Purged(format!(
                 "{after} of {} is from a server that does not answer there any more; copy the channel's tables again",
                 self.args.instance
             ))),

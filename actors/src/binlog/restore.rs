@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use weft_core::binlog::resume::{Answering, Captured, Resume, resume, split_log_name};
+use weft_core::binlog::resume::{Answering, Captured, CapturedServer, Resume, resume, split_log_name};
 use weft_core::buffer::frame;
 use weft_core::catalog::{CatalogEntry, CatalogId, CatalogItem};
 use weft_core::gtid::GtidPosition;
@@ -11,7 +11,7 @@ use weft_core::ledger::Ledger;
 use weft_core::scn::Scn;
 use weft_core::sink::step::LogPosition;
 use weft_core::stamp;
-use weft_core::transaction::{Body, Transaction};
+use weft_core::transaction::Transaction;
 
 use super::args::ReplicatorArgs;
 use super::checkpoint;
@@ -52,7 +52,7 @@ pub async fn find_place(args: &Arc<ReplicatorArgs>) -> Result<Place, CaptureErro
         Resume::At { file, position } => Place {
             from: StreamFrom::Position { file, position },
             epoch: captured.scn.epoch,
-            server_id: captured.server_id,
+            server_id: captured.server.server_id,
             log_index: captured.scn.log_index,
             log_pos: captured.scn.log_pos,
             gtids: captured.gtids,
@@ -63,7 +63,10 @@ pub async fn find_place(args: &Arc<ReplicatorArgs>) -> Result<Place, CaptureErro
                 epoch,
                 "another server answers: capture goes on by GTID"
             );
-            add_server(args.buffer.as_ref(), epoch, identity.server_id, &log_base)?;
+            if epoch != captured.server.epoch {
+                let server = CapturedServer { epoch, server_id: identity.server_id, log_base };
+                add_server(args.buffer.as_ref(), &server)?;
+            }
             Place {
                 from: StreamFrom::Gtid(gtids.clone()),
                 epoch,
@@ -89,35 +92,25 @@ fn captured(
     let (log_base, log_index) = split_log_name(&start.file).ok_or_else(|| {
         CaptureError::Stopped(format!("the binlog file '{}' has no number at its end", start.file))
     })?;
-    let servers = buffer.catalog();
-    let server = servers.iter().rev().find_map(|entry| match &entry.what {
-        CatalogItem::Server { server_id, log_base } => {
-            Some((*server_id, log_base.clone(), entry.began.epoch))
-        }
-        _ => None,
-    });
-    let (server_id, log_base, epoch) = match server {
+    let server = match CapturedServer::newest_of(&buffer.catalog()) {
         Some(server) => server,
         None => {
-            add_server(buffer, start.epoch, start.server_id, log_base)?;
-            (start.server_id, log_base.to_owned(), start.epoch)
+            let (epoch, server_id) = (start.epoch, start.server_id);
+            let server = CapturedServer { epoch, server_id, log_base: log_base.to_owned() };
+            add_server(buffer, &server)?;
+            server
         }
     };
     let beginning = Scn::of_transaction(start.epoch, log_index, start.position);
     buffer.begin(beginning)?;
-    let scn = buffer.newest().filter(|newest| newest.epoch == epoch).unwrap_or(beginning);
-    Ok(Captured { scn, server_id, log_base, gtids })
+    Ok(Captured { scn: buffer.newest().unwrap_or(beginning), server, gtids })
 }
 
-fn add_server(
-    buffer: &dyn EventBuffer,
-    epoch: u32,
-    server_id: u32,
-    log_base: &str,
-) -> Result<(), CaptureError> {
+fn add_server(buffer: &dyn EventBuffer, server: &CapturedServer) -> Result<(), CaptureError> {
     let id = CatalogId(buffer.catalog().len() as u32);
-    let what = CatalogItem::Server { server_id, log_base: log_base.to_owned() };
-    Ok(buffer.add_catalog(CatalogEntry { id, began: Scn::of_transaction(epoch, 0, 0), what })?)
+    let began = Scn::of_transaction(server.epoch, 0, 0);
+    let what = CatalogItem::Server { server_id: server.server_id, log_base: server.log_base.clone() };
+    Ok(buffer.add_catalog(CatalogEntry { id, began, what })?)
 }
 
 /// Brings the ledger to the end of the buffer, once in the life of a node. Gives the GTIDs there.
@@ -159,14 +152,7 @@ fn roll_forward(
     let mut reader = buffer.reader(after)?;
     while let Some(bytes) = reader.next()? {
         let transaction = decode(&bytes)?;
-        match &transaction.header.body {
-            Body::Rows(rows) => stamp::record_stamped(rows, ledger),
-            Body::Heartbeat { written } => ledger.note_heartbeat(*written),
-            Body::Ddl(_) => {}
-        }
-        if let Some(scn) = transaction.completes() {
-            ledger.advance(scn.max(ledger.scn()));
-        }
+        stamp::record_captured(&transaction, ledger);
         transaction.header.gtid.iter().for_each(|gtid| gtids.advance(gtid));
     }
     Ok(())

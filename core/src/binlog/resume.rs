@@ -1,18 +1,49 @@
 //! Where capture goes on after a start or a lost connection: a pure decision over what was captured
 //! and who answers behind the address now.
 
+use std::borrow::Borrow;
+
+use crate::catalog::{CatalogEntry, CatalogItem};
 use crate::gtid::GtidPosition;
 use crate::scn::Scn;
+
+/// The server that an epoch is captured from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CapturedServer {
+    pub epoch: u32,
+    pub server_id: u32,
+    /// Names of binlog files without the number: `binlog` for `binlog.000007`.
+    pub log_base: String,
+}
+
+impl CapturedServer {
+    /// The one that the schema history names last; None: it names none yet.
+    pub fn newest_of(catalog: &[impl Borrow<CatalogEntry>]) -> Option<CapturedServer> {
+        catalog.iter().rev().map(Borrow::borrow).find_map(|entry| match &entry.what {
+            CatalogItem::Server { server_id, log_base } => Some(CapturedServer {
+                epoch: entry.began.epoch,
+                server_id: *server_id,
+                log_base: log_base.clone(),
+            }),
+            _ => None,
+        })
+    }
+
+    /// File and position from which the history after this SCN can be read again; None: it was captured
+    /// from an older server of the instance, whose positions say nothing any more.
+    pub fn place_after(&self, after: Scn) -> Option<(String, u64)> {
+        (after.epoch == self.epoch).then(|| (log_name(&self.log_base, after.log_index), after.log_pos))
+    }
+}
 
 /// What was captured so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Captured {
-    /// End of the newest transaction that the buffer holds, or where history begins.
+    /// End of the newest transaction that the buffer holds, or where history begins. Of an older epoch
+    /// than the server's where nothing of that server was captured yet.
     pub scn: Scn,
-    /// The server that the epoch of `scn` was captured from.
-    pub server_id: u32,
-    /// Names of binlog files without the number: `binlog` for `binlog.000007`.
-    pub log_base: String,
+    /// Whom capture went on from last.
+    pub server: CapturedServer,
     /// GTIDs up to `scn`.
     pub gtids: GtidPosition,
 }
@@ -43,8 +74,13 @@ pub fn resume(captured: &Captured, answering: &Answering) -> Resume {
     let Some((log_base, log_index)) = split_log_name(&answering.file) else {
         return Resume::Stop(format!("the binlog file '{}' has no number at its end", answering.file));
     };
-    if answering.server_id != captured.server_id {
-        return another_server(captured, answering, log_base);
+    if answering.server_id != captured.server.server_id {
+        return by_gtid(captured, answering, captured.server.epoch + 1, log_base);
+    }
+    // The switch to this server was noted, and then the connection broke before anything came: `scn` is
+    // a place in another server's files.
+    if captured.scn.epoch < captured.server.epoch {
+        return by_gtid(captured, answering, captured.server.epoch, log_base);
     }
     if (log_index, answering.position) < (captured.scn.log_index, captured.scn.log_pos) {
         return Resume::Stop(format!(
@@ -67,18 +103,17 @@ pub fn resume(captured: &Captured, answering: &Answering) -> Resume {
     Resume::At { file: log_name(log_base, captured.scn.log_index), position: captured.scn.log_pos }
 }
 
-fn another_server(captured: &Captured, answering: &Answering, log_base: &str) -> Resume {
+/// On a server whose files are others, the place is known by GTID alone.
+fn by_gtid(captured: &Captured, answering: &Answering, epoch: u32, log_base: &str) -> Resume {
     if answering.gtids.contains(&captured.gtids) {
-        return Resume::After {
-            gtids: captured.gtids.clone(),
-            epoch: captured.scn.epoch + 1,
-            log_base: log_base.to_owned(),
-        };
+        return Resume::After { gtids: captured.gtids.clone(), epoch, log_base: log_base.to_owned() };
     }
+    let (now, before) = (answering.server_id, captured.server.server_id);
+    let instead = if now == before { String::new() } else { format!(" instead of {before}") };
     Resume::Stop(format!(
-        "server {} answers now instead of {}, and its GTIDs '{}' do not contain '{}' that were captured: changes \
+        "server {now} answers now{instead}, and its GTIDs '{}' do not contain '{}' that were captured: changes \
          would be lost; point the instance's url to a server that has them",
-        answering.server_id, captured.server_id, answering.gtids, captured.gtids
+        answering.gtids, captured.gtids
     ))
 }
 
@@ -102,8 +137,8 @@ mod tests {
     }
 
     fn captured() -> Captured {
-        let scn = Scn::of_transaction(1, 7, 1_234);
-        Captured { scn, server_id: 11, log_base: "binlog".into(), gtids: gtids("11-11-500") }
+        let server = CapturedServer { epoch: 1, server_id: 11, log_base: "binlog".into() };
+        Captured { scn: Scn::of_transaction(1, 7, 1_234), server, gtids: gtids("11-11-500") }
     }
 
     fn answering() -> Answering {
@@ -149,5 +184,27 @@ mod tests {
         assert!(
             matches!(resume(&captured(), &behind), Resume::Stop(reason) if reason.contains("do not contain"))
         );
+    }
+
+    /// Capture went on at server 12 in epoch 2, and the connection broke before a transaction came: the
+    /// newest SCN is a place in the files of server 11, which were longer.
+    #[test]
+    fn a_switch_after_which_nothing_was_captured_yet_goes_on_by_gtid_in_the_same_epoch() {
+        let server = CapturedServer { epoch: 2, server_id: 12, log_base: "log".into() };
+        let captured = Captured { server, ..captured() };
+        let other =
+            Answering { server_id: 12, file: "log.000002".into(), position: 99, gtids: gtids("11-12-501") };
+        let after = Resume::After { gtids: gtids("11-11-500"), epoch: 2, log_base: "log".into() };
+        assert_eq!(resume(&captured, &other), after);
+        let behind = Answering { gtids: gtids("11-11-499"), ..other };
+        assert!(matches!(resume(&captured, &behind), Resume::Stop(_)));
+    }
+
+    #[test]
+    fn history_of_an_older_server_has_no_place() {
+        let server = CapturedServer { epoch: 2, server_id: 12, log_base: "log".into() };
+        let place = server.place_after(Scn::of_transaction(2, 3, 400));
+        assert_eq!(place, Some(("log.000003".into(), 400)));
+        assert_eq!(server.place_after(Scn::of_transaction(1, 7, 1_234)), None);
     }
 }

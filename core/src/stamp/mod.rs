@@ -30,7 +30,7 @@ use crate::key::KeyHash;
 use crate::ledger::{Ledger, LedgerView};
 use crate::mark::Mark;
 use crate::time::Micros;
-use crate::transaction::{RowKind, Rows};
+use crate::transaction::{Body, RowKind, Rows, Transaction};
 use crate::version::Version;
 
 /// Stamps a whole transaction at once and records its versions in the ledger; says what time its
@@ -95,5 +95,17 @@ pub fn record_stamped(rows: &Rows, ledger: &mut Ledger) {
         if let Some(old_key) = row.old_key.filter(|old_key| !named_apart(*old_key)) {
             ledger.record(old_key, row.version);
         }
+    }
+}
+
+/// Takes a captured transaction, or a part of one, into a ledger that is behind it, as its capture did.
+pub fn record_captured(transaction: &Transaction, ledger: &mut Ledger) {
+    match &transaction.header.body {
+        Body::Rows(rows) => record_stamped(rows, ledger),
+        Body::Heartbeat { written } => ledger.note_heartbeat(*written),
+        Body::Ddl(_) => {}
+    }
+    if let Some(scn) = transaction.completes() {
+        ledger.advance(scn);
     }
 }
