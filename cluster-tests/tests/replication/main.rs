@@ -17,4 +17,5 @@ mod refill;
 mod schema;
 mod support;
 mod two_ways;
+mod types;
 mod unique;
