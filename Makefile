@@ -1,16 +1,19 @@
 # The two commands: `make demo` and `make test`. Both install what is missing first.
 
-.PHONY: demo test deps lint unit real short-demo
+.PHONY: demo test demo-deps test-deps lint unit short-demo
 
-demo: deps
+demo: demo-deps
 	cargo run --release --quiet --bin weft -- demo
 
-test: deps lint unit short-demo
+test: test-deps lint unit short-demo
 
-# A C compiler for the few crates that build C, the database servers for tests and the demo, and a
-# load generator.
-deps:
+# A C compiler for the few crates that build C, and the database server.
+demo-deps:
 	./scripts/install-deps
+
+# What tests alone need: the test runner, MySQL, a load generator and the judge of metrics.
+test-deps:
+	./scripts/install-deps test
 
 lint:
 	cargo fmt --all --check
