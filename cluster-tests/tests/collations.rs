@@ -27,7 +27,7 @@ impl Server {
         let data = dir.path().join("data").display().to_string();
         let socket = dir.path().join("s.sock").display().to_string();
         let installed = Command::new("mariadb-install-db")
-            .args(["--no-defaults", "--user=root", "--auth-root-authentication-method=normal"])
+            .args(["--no-defaults", "--force", "--user=root", "--auth-root-authentication-method=normal"])
             .arg(format!("--datadir={data}"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -64,7 +64,8 @@ pub fn require() -> Result<(), DemoError> {
 pub async fn prepare(directory: &Path) -> Result<(), DemoError> {
     let first = data_directory(directory, SITES[0]);
     let mut install = tokio::process::Command::new(find("mariadb-install-db")?);
-    install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+    // Forced: else it wants the name of the machine to resolve.
+    install.args(["--no-defaults", "--force", "--auth-root-authentication-method=normal", "--skip-test-db"]);
     install.args(LAYOUT).args(run_as()).arg(format!("--datadir={}", first.display()));
     finish("mariadb-install-db", install).await?;
     for site in &SITES[1..] {

@@ -42,7 +42,13 @@ fn initialise(flavour: Flavour) -> Command {
     let mut command = match flavour {
         Flavour::MariaDb => {
             let mut command = Command::new("mariadb-install-db");
-            command.args(["--no-defaults", "--user=root", "--auth-root-authentication-method=normal"]);
+            // Forced: else it wants the name of the machine to resolve.
+            command.args([
+                "--no-defaults",
+                "--force",
+                "--user=root",
+                "--auth-root-authentication-method=normal",
+            ]);
             command
         }
         Flavour::MySql => {

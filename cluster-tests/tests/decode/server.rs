@@ -24,7 +24,7 @@ impl Server {
         // Servers name their temporary files by process id, which may be another's in a shared /tmp.
         let installed = Command::new("mariadb-install-db")
             .env("TMPDIR", dir.path())
-            .args(["--no-defaults", "--user=root", "--auth-root-authentication-method=normal"])
+            .args(["--no-defaults", "--force", "--user=root", "--auth-root-authentication-method=normal"])
             .arg(format!("--datadir={}", data.display()))
             .output()
             .expect("mariadb-install-db is installed");
