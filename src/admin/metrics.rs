@@ -21,7 +21,10 @@ pub fn install() -> Result<PrometheusHandle, super::AdminError> {
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     let installed = HANDLE.get_or_init(|| {
         let builder = PrometheusBuilder::new().set_buckets(&BUCKETS_S).expect("there are bounds");
-        builder.install_recorder().ok()
+        let handle = builder.install_recorder().ok()?;
+        // To the recorder that is there now: before it, descriptions go nowhere.
+        weft_actors::metrics::describe_all();
+        Some(handle)
     });
     installed.clone().ok_or(super::AdminError::OtherRecorder)
 }

@@ -93,7 +93,9 @@ async fn health_readiness_status_and_metrics_are_served() {
     assert_eq!((code, serde_json::from_str(&status).ok()), (200, Some(node.status())));
     ::metrics::counter!("weft_admin_test_total").increment(3);
     ::metrics::histogram!("weft_admin_test_seconds").record(0.2);
+    weft_actors::metrics::BINLOG_RECONNECTS.counter(&[("database", "sh.main")]).increment(1);
     let (code, text) = get(&address, "/metrics").await;
+    assert!(text.contains("# HELP weft_binlog_reconnects_total "), "{text}");
     assert!(code == 200 && text.contains("weft_admin_test_total 3"), "{text}");
     assert!(text.contains("weft_admin_test_seconds_bucket{le=\"0.25\"} 1"), "{text}");
     let (code, problem) = get(&address, "/v1/nothing").await;

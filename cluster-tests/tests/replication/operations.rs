@@ -1,6 +1,7 @@
 //! What an operator reads and runs: status, metrics, uninstall.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use cluster_tests::nodes::{run_program, wait_equal};
@@ -22,7 +23,7 @@ async fn status_metrics_and_uninstall_serve_an_operator() {
         }
     }
     let text = metrics(&pair.deployment, BJ).await;
-    is_valid(&text);
+    promtool_accepts(&["check", "metrics"], &text);
     let alerts = include_str!("../../../grafana/alerts.yml");
     let watched = alerts.lines().filter(|line| line.trim_start().starts_with("expr:"));
     let named = watched
@@ -50,20 +51,33 @@ async fn status_metrics_and_uninstall_serve_an_operator() {
     assert_eq!((status, err.trim_end().lines().count()), (Some(1), 1), "{err}");
 }
 
-/// Has `promtool` judge the text, where there is one.
-fn is_valid(text: &str) {
+#[test]
+fn the_scrape_configuration_and_the_alert_rules_are_ones_that_prometheus_takes() {
+    let grafana = Path::new(env!("CARGO_MANIFEST_DIR")).join("../grafana");
+    for (kind, file) in [("config", "prometheus.yml"), ("rules", "alerts.yml")] {
+        let file = grafana.join(file).display().to_string();
+        promtool_accepts(&["check", kind, &file], "");
+    }
+}
+
+/// Has `promtool`, which Debian's package prometheus has, judge what it is given.
+fn promtool_accepts(arguments: &[&str], input: &str) {
     let started = Command::new("promtool")
-        .args(["check", "metrics"])
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let Ok(mut promtool) = started else {
-        eprintln!("skipped: promtool is not installed, so it did not judge /metrics");
-        return;
+    let mut promtool = match started {
+        Ok(promtool) => promtool,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            eprintln!("skipped: promtool is not installed, so nothing judged {arguments:?}");
+            return;
+        }
+        Err(error) => panic!("promtool {arguments:?}: {error}"),
     };
-    promtool.stdin.take().expect("piped").write_all(text.as_bytes()).expect("promtool reads");
+    promtool.stdin.take().expect("piped").write_all(input.as_bytes()).expect("promtool reads");
     let output = promtool.wait_with_output().expect("promtool ends");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "promtool: {said}");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "promtool {arguments:?}: {}", String::from_utf8_lossy(&said));
 }
