@@ -36,8 +36,8 @@ pub trait Source: Send + Sync {
     fn install(&self) -> BoxFuture<'_, Result<CaptureStart, SourceError>>;
     /// Position after which the channel begins: what was stored before, or `now`, which is stored.
     fn channel_start<'a>(&'a self, channel: &'a str, now: Scn) -> BoxFuture<'a, Result<Scn, SourceError>>;
-    /// Writes the instance's heartbeat row.
-    fn heartbeat(&self, now: Micros) -> BoxFuture<'_, Result<(), SourceError>>;
+    /// Writes the instance's heartbeat row; gives the server id, which can be set while a server runs.
+    fn heartbeat(&self, now: Micros) -> BoxFuture<'_, Result<u32, SourceError>>;
 }
 
 /// Who answers behind an instance's address.
@@ -194,6 +194,8 @@ pub trait Target: Send + Sync {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recovered {
     pub epoch: Epoch,
+    /// Of the server that answered.
+    pub server_id: u32,
     /// The marks of the channel's shards; empty bodies on a first start. None: no mark rows are
     /// there and no `start` was given.
     pub marks: Option<Vec<(u16, Mark)>>,

@@ -10,8 +10,19 @@ use super::lane::Lane;
 const WRITE: &str = "INSERT INTO `weft`.`heartbeat` (`instance`, `written`, `node`) VALUES (?, ?, ?) \
      ON DUPLICATE KEY UPDATE `written` = VALUES(`written`), `node` = VALUES(`node`)";
 
-/// Writes the row of `instance`.
-pub(super) async fn write(lane: &Lane, instance: &str, node: &str, now: Micros) -> Result<(), SourceError> {
+/// Not the session's own, which it got when it was opened.
+const SERVER_ID: &str = "SELECT @@GLOBAL.server_id";
+
+/// Writes the row of `instance`; gives the id of its server.
+pub(super) async fn write(lane: &Lane, instance: &str, node: &str, now: Micros) -> Result<u32, SourceError> {
     let row = (instance.to_owned(), now.0, node.to_owned());
-    lane.run("writing the heartbeat", |conn| conn.exec_drop(WRITE, row.clone()).boxed()).await
+    lane.run("writing the heartbeat", |conn| {
+        let row = row.clone();
+        async move {
+            conn.exec_drop(WRITE, row).await?;
+            Ok(conn.query_first(SERVER_ID).await?.unwrap_or_default())
+        }
+        .boxed()
+    })
+    .await
 }

@@ -71,7 +71,7 @@ impl Source for MariaDbSource {
         install::channel_start(&self.control, channel, now).boxed()
     }
 
-    fn heartbeat(&self, now: Micros) -> BoxFuture<'_, Result<(), SourceError>> {
+    fn heartbeat(&self, now: Micros) -> BoxFuture<'_, Result<u32, SourceError>> {
         heartbeat::write(&self.heartbeat, &self.instance, &self.node, now).boxed()
     }
 }

@@ -10,12 +10,12 @@ use ractor::{Actor, ActorCell};
 use tokio::sync::watch;
 use weft_actors::binlog::ledger::SharedLedger;
 use weft_actors::binlog::refill::FromSource;
-use weft_actors::binlog::status::SourceStatus;
 use weft_actors::binlog::{actor::Replicator, args::ReplicatorArgs};
 use weft_actors::channel::status::{Board, DirectionStatus};
 use weft_actors::link::{SourceHandle, Sources, StartPositions};
 use weft_actors::node::supervisor::Child;
 use weft_actors::ports::{Clock, EventBuffer, Source, SourceError};
+use weft_core::binlog::resume::CapturedServer;
 use weft_core::ledger::Ledger;
 use weft_core::scn::Scn;
 use weft_core::time::Micros;
@@ -149,11 +149,7 @@ impl Captured {
         SourceHandle {
             buffer: self.args.buffer.clone(),
             newest: self.args.newest.subscribe(),
-            starts: Arc::new(Starts {
-                instance: self.name.clone(),
-                stored: self.args.starts.clone(),
-                source: self.args.board.clone(),
-            }),
+            starts: Arc::new(Starts(self.args.clone())),
             refill: Arc::new(FromSource::new(self.args.clone())),
         }
     }
@@ -183,24 +179,28 @@ impl Sources for Served {
 }
 
 /// Where channels begin, once the replicator has stored it.
-struct Starts {
-    instance: String,
-    stored: Board<HashMap<String, Scn>>,
-    source: Board<SourceStatus>,
-}
+struct Starts(Arc<ReplicatorArgs>);
 
 impl StartPositions for Starts {
     fn channel_start<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Scn, SourceError>> {
-        let start = self.stored.get().get(channel).copied().ok_or_else(|| {
+        let start = self.0.starts.get().get(channel).copied().ok_or_else(|| {
             SourceError::Unreachable(format!(
                 "{} has not stored yet where channel {channel} begins: its node is still connecting to it",
-                self.instance
+                self.0.instance
             ))
         });
         std::future::ready(start).boxed()
     }
 
+    /// Until the server has answered it is taken for the one captured last.
+    fn server_id(&self) -> u32 {
+        match self.0.board.get().server_id {
+            0 => CapturedServer::newest_of(&self.0.buffer.catalog()).map_or(0, |server| server.server_id),
+            server_id => server_id,
+        }
+    }
+
     fn standstill(&self) -> Option<String> {
-        self.source.get().standstill.map(|reason| format!("{} is not captured: {reason}", self.instance))
+        self.0.board.get().standstill.map(|reason| format!("{} is not captured: {reason}", self.0.instance))
     }
 }

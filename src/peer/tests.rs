@@ -44,6 +44,10 @@ impl StartPositions for Instance {
     fn channel_start<'a>(&'a self, _channel: &'a str) -> BoxFuture<'a, Result<Scn, SourceError>> {
         async { Ok(Scn::ZERO) }.boxed()
     }
+
+    fn server_id(&self) -> u32 {
+        1
+    }
 }
 
 impl Refill for Instance {

@@ -26,8 +26,9 @@ pub fn start(
             if !board.get().running {
                 continue;
             }
-            if let Err(error) = source.heartbeat(clock.now()).await {
-                tracing::debug!(%error, "no heartbeat was written");
+            match source.heartbeat(clock.now()).await {
+                Ok(server_id) => board.update(|status| status.server_id = server_id),
+                Err(error) => tracing::debug!(%error, "no heartbeat was written"),
             }
         }
     })

@@ -79,6 +79,7 @@ pub async fn find_place(args: &Arc<ReplicatorArgs>) -> Result<Place, CaptureErro
     };
     store_starts(args, &start, &identity, &place).await?;
     args.gtids.update(|gtids| *gtids = place.gtids.clone());
+    args.board.update(|status| status.server_id = identity.server_id);
     args.ledger.announce(LogPosition { log_index: place.log_index, log_pos: place.log_pos });
     Ok(place)
 }

@@ -15,6 +15,8 @@ pub struct SourceStatus {
     pub scn: Option<Scn>,
     /// GTID position captured, as the server writes it.
     pub gtid: String,
+    /// Of the server that answers, asked with each heartbeat; 0: not known yet.
+    pub server_id: u32,
     /// `file:position` read last.
     pub file: String,
     /// The newest heartbeat read, and when it was read; both by the node's clock.

@@ -147,7 +147,7 @@ impl ChannelState {
             Ok(ready) => {
                 self.waiting = None;
                 let watermark = ready.start.watermark.scn;
-                match self.stopped_at.as_ref().and_then(|stop| stop.scn) {
+                match self.stopped_at.as_ref().filter(|stop| shows_later(stop)) {
                     // Tried again every few seconds: whether it goes on is told when it does.
                     Some(_) => tracing::debug!(direction, %watermark, "recovered; trying the change again"),
                     None => {
@@ -157,7 +157,7 @@ impl ChannelState {
                 self.args.metrics.recovered();
                 let run = Run::start(myself, &self.args, self.incarnation, ready).await?;
                 self.life = Life::Running(Box::new(run));
-                if self.stopped_at.as_ref().is_some_and(|stop| stop.scn.is_none()) {
+                if self.stopped_at.as_ref().is_some_and(|stop| !shows_later(stop)) {
                     self.stopped_at = None;
                 }
                 self.show();
@@ -181,8 +181,14 @@ impl ChannelState {
 
     fn pulled(&mut self, myself: &ActorRef<ChannelMessage>, pulled: Vec<Pulled>) {
         let Life::Running(run) = &mut self.life else { return };
-        if let Some(reason) = run.pulled(pulled) {
-            return self.stop(myself, Stop { scn: None, reason, kind: StopKind::ConnectionLost });
+        if let Some(stop) = run.pulled(pulled) {
+            return self.stop(myself, stop);
+        }
+        if run.told_apart() && self.stopped_at.as_ref().is_some_and(|stop| stop.kind == StopKind::SameServer)
+        {
+            tracing::info!(direction = self.args.direction(), "the servers have two ids now; going on");
+            self.stopped_at = None;
+            self.show();
         }
         self.drive(myself);
     }
@@ -318,4 +324,10 @@ impl ChannelState {
         };
         self.args.board.update(|status| (status.phase, status.reason) = (phase, reason));
     }
+}
+
+/// Whether a recovery alone does not show that the cause is gone: that shows at the change itself, or
+/// when the source's node has said which server answers there.
+fn shows_later(stop: &Stop) -> bool {
+    stop.scn.is_some() || stop.kind == StopKind::SameServer
 }

@@ -118,13 +118,14 @@ impl DirectionMetrics {
     }
 }
 
-const STOPS: [StopKind; 6] = [
+const STOPS: [StopKind; 7] = [
     StopKind::DoesNotFit,
     StopKind::Fenced,
     StopKind::ConnectionLost,
     StopKind::TooOld,
     StopKind::Ddl,
     StopKind::Refused,
+    StopKind::SameServer,
 ];
 
 const VERDICTS: [Verdict; 4] =
@@ -138,6 +139,7 @@ fn stop_label(kind: StopKind) -> &'static str {
         StopKind::TooOld => "too-old",
         StopKind::Ddl => "ddl",
         StopKind::Refused => "refused",
+        StopKind::SameServer => "same-server",
     }
 }
 

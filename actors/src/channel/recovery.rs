@@ -20,6 +20,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Ready {
     pub epoch: Epoch,
+    /// Of the target's server.
+    pub server_id: u32,
     pub start: ScheduleStart,
     /// Each shard's own runs.
     pub runs: Vec<(u16, Vec<Run>)>,
@@ -63,6 +65,7 @@ pub async fn recover(context: &RecoveryContext, start: Option<Scn>) -> Result<Re
     let Some(marks) = &recovered.marks else { return Err(RecoveryError::NoMarks) };
     let ready = Ready {
         epoch: recovered.epoch,
+        server_id: recovered.server_id,
         start: start_after(recovered.epoch, marks, &recovered.skipped, context.stored.as_ref()),
         runs: marks.iter().map(|(shard, mark)| (*shard, mark.runs.clone())).collect(),
     };
@@ -108,7 +111,7 @@ async fn ask_start(pulls: &StartPull) -> Result<Scn, String> {
         let mut trouble = "the source's node did not say where the channel begins".to_owned();
         while let Some(pulled) = pull.pulled.recv().await {
             match pulled {
-                Pulled::Begins(start) => return Ok(start),
+                Pulled::Begins { after, .. } => return Ok(after),
                 Pulled::Refused { reason } => return Err(reason),
                 Pulled::Disconnected { reason } => trouble = reason,
                 Pulled::Delivery(..) | Pulled::Progress { .. } | Pulled::Restarted { .. } => {}

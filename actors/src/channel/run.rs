@@ -9,9 +9,10 @@ use tokio::task::JoinHandle;
 use weft_core::channel::recovery::StoredWatermark;
 use weft_core::channel::runs::ShardRuns;
 use weft_core::channel::schedule::{Pushed, Scheduler, ShardId};
+use weft_core::instance::tell_apart;
 use weft_core::mark::{Epoch, Run as AppliedRun};
 use weft_core::scn::Scn;
-use weft_core::sink::step::Stop;
+use weft_core::sink::step::{Stop, StopKind};
 use weft_core::time::Micros;
 use weft_core::transaction::Body;
 
@@ -39,6 +40,10 @@ pub struct Run {
     held_bytes: u64,
     behind_bytes: u64,
     epoch: Epoch,
+    /// Full names of source and target, and the server id of the target's server.
+    between: (String, String, u32),
+    /// The source's server was seen to be another one than the target's.
+    told_apart: bool,
     /// What each shard committed last in this life.
     committed: BTreeMap<u16, Scn>,
     /// Hand out nothing more: pausing or draining.
@@ -74,7 +79,7 @@ impl Run {
         incarnation: Incarnation,
         ready: Ready,
     ) -> Result<Run, ActorProcessingErr> {
-        let (watermark, epoch) = (ready.start.watermark, ready.epoch);
+        let (watermark, epoch, target_server_id) = (ready.start.watermark, ready.epoch, ready.server_id);
         let (watermark_tx, watermark_rx) = watch::channel((watermark.scn, watermark.time));
         let mut shards = Vec::new();
         for shard in 0..args.schedule.shards {
@@ -101,6 +106,8 @@ impl Run {
             held_bytes: 0,
             behind_bytes: 0,
             epoch,
+            between: (args.source.clone(), args.target_name.clone(), target_server_id),
+            told_apart: false,
             committed: BTreeMap::new(),
             holding: false,
             metrics: args.metrics.clone(),
@@ -108,10 +115,21 @@ impl Run {
     }
 
     /// Takes what the pull brought. Some reason: the life must end.
-    pub fn pulled(&mut self, pulled: Vec<Pulled>) -> Option<String> {
+    pub fn pulled(&mut self, pulled: Vec<Pulled>) -> Option<Stop> {
+        let again = |reason| Some(Stop { scn: None, reason, kind: StopKind::ConnectionLost });
         for one in pulled {
             match one {
-                Pulled::Begins(_) => {}
+                Pulled::Begins { server_id, .. } => {
+                    let (from, to, own) = &self.between;
+                    if let Err(same) = tell_apart((from, server_id), (to, *own)) {
+                        return Some(Stop {
+                            scn: None,
+                            reason: same.to_string(),
+                            kind: StopKind::SameServer,
+                        });
+                    }
+                    self.told_apart = true;
+                }
                 Pulled::Delivery(delivery, bytes) => {
                     self.trouble = None;
                     if let Body::Heartbeat { written } = delivery.transaction.header.body {
@@ -120,7 +138,7 @@ impl Run {
                     self.held_bytes += bytes;
                     let scn = delivery.transaction.header.scn;
                     if self.scheduler.push(delivery, bytes) == Pushed::Broken {
-                        return Some(format!("{scn} came while a large transaction was not complete"));
+                        return again(format!("{scn} came while a large transaction was not complete"));
                     }
                 }
                 Pulled::Progress { scn, source_time, behind_bytes, .. } => {
@@ -131,7 +149,7 @@ impl Run {
                 Pulled::Disconnected { reason } => self.trouble = Some(Trouble { reason, refused: false }),
                 Pulled::Refused { reason } => self.trouble = Some(Trouble { reason, refused: true }),
                 Pulled::Restarted { after } => {
-                    return Some(format!(
+                    return again(format!(
                         "a large transaction was cut off by the link and is pulled again from {after}"
                     ));
                 }
@@ -212,6 +230,11 @@ impl Run {
     /// Nothing is with the shards.
     pub fn is_drained(&self) -> bool {
         self.scheduler.nothing_in_flight()
+    }
+
+    /// Whether the source's server was seen to be another one than the target's.
+    pub fn told_apart(&self) -> bool {
+        self.told_apart
     }
 
     pub fn watermark(&self) -> Scn {

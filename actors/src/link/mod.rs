@@ -53,6 +53,9 @@ pub trait StartPositions: Send + Sync {
     /// Position after which the channel begins (exclusive): stored when it was first asked for.
     fn channel_start<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Scn, SourceError>>;
 
+    /// Server id of the source's server now; 0: not known yet.
+    fn server_id(&self) -> u32;
+
     /// Why the source's capture stands still until a person sees to it; None: it runs, or tries again
     /// what may come right by itself.
     fn standstill(&self) -> Option<String> {

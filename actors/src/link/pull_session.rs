@@ -177,10 +177,10 @@ impl Session {
             return Ok(false);
         }
         match message {
-            FromServer::Begins { after } => {
+            FromServer::Begins { after, server_id } => {
                 puller.incoming.begins(after).map_err(Ended::protocol)?;
-                if !std::mem::replace(&mut puller.begun, true) {
-                    self.hand_over(puller, Pulled::Begins(after)).await?;
+                if puller.begun.replace(server_id) != Some(server_id) {
+                    self.hand_over(puller, Pulled::Begins { after, server_id }).await?;
                 }
                 Ok(false)
             }

@@ -39,12 +39,12 @@ pub struct PullerConfig {
     pub window_bytes: u64,
 }
 
-/// What a puller hands over, in this order: `Begins` once, then deliveries in SCN order and progress
-/// between them; the others whenever they happen.
+/// What a puller hands over, in this order: `Begins` once, and again when another server id is heard of,
+/// then deliveries in SCN order and progress between them; the others whenever they happen.
 #[derive(Debug, Clone)]
 pub enum Pulled {
-    /// The pull begins after this (exclusive).
-    Begins(Scn),
+    /// What follows begins after this (exclusive); server id of the source's server, 0: not known yet.
+    Begins { after: Scn, server_id: u32 },
     /// A frame; the bytes that it takes of the window until they are given back by
     /// [`PullControl::credit`].
     Delivery(Arc<Delivery>, u64),
@@ -117,11 +117,11 @@ pub fn spawn(peers: Arc<dyn Peers>, config: PullerConfig) -> PullHandle {
         peers,
         incoming: Incoming::new(config.after),
         window: Window::new(config.window_bytes),
+        begun: None,
         config,
         output,
         control: control.clone(),
         trouble: None,
-        begun: false,
     };
     PullHandle { pulled, control, task: tokio::spawn(puller.run()) }
 }
@@ -140,7 +140,8 @@ pub(super) struct Puller {
     pub(super) control: PullControl,
     /// What the consumer was told last, while frames do not come.
     pub(super) trouble: Option<Ended>,
-    pub(super) begun: bool,
+    /// The server id in the last `Begins` that was handed over.
+    pub(super) begun: Option<u32>,
 }
 
 impl Puller {

@@ -48,8 +48,10 @@ where
             Some(after) => after,
             None => stored_start(source, &pull.channel).await?,
         };
-        writer.send(&FromServer::Begins { after }).await?;
+        let server_id = source.starts.server_id();
+        writer.send(&FromServer::Begins { after, server_id }).await?;
         let server = PullServer {
+            server_id,
             outgoing: Outgoing::new(pull.filter, after),
             newest: source.newest.clone(),
             counters: Counters::of(&pull.channel),
@@ -129,6 +131,8 @@ impl Counters {
 }
 
 struct PullServer<'a, W> {
+    /// As the client was told.
+    server_id: u32,
     outgoing: Outgoing,
     newest: watch::Receiver<Scn>,
     channel: String,
@@ -193,6 +197,10 @@ impl<W: AsyncWrite + Unpin> PullServer<'_, W> {
             // Only now: what was captured before is still good.
             if let Some(reason) = self.source.starts.standstill() {
                 return Err(LinkError::CannotServe(reason));
+            }
+            // No trouble: the client asks again at once, and is told.
+            if self.source.starts.server_id() != self.server_id {
+                return Err(LinkError::Closed);
             }
             tokio::select! {
                 changed = self.newest.changed() => {

@@ -15,6 +15,7 @@ mod pair;
 mod paths;
 mod refill;
 mod schema;
+mod server_ids;
 mod support;
 mod two_ways;
 mod types;

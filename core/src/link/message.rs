@@ -66,8 +66,9 @@ pub enum FromServer {
     Welcome { protocol: u16, node: String },
     /// Refused, in one line.
     Refused { reason: String, retry: bool },
-    /// First answer to a pull: where it begins (exclusive).
-    Begins { after: Scn },
+    /// First answer to a pull: where it begins (exclusive), and the server id of the source's server
+    /// now, as its node knows it; 0: not known yet.
+    Begins { after: Scn, server_id: u32 },
     /// Catalog entries that the next frames name.
     Catalog(Vec<CatalogEntry>),
     /// One frame as the event buffer holds it, or cut down to the rows wanted. The parts of a large

@@ -243,4 +243,6 @@ pub enum StopKind {
     Ddl,
     /// The target refused (rights, read-only, disk).
     Refused,
+    /// Source and target have one server id.
+    SameServer,
 }

@@ -28,6 +28,7 @@ pub(super) async fn recover(
     for shard in owned_shards(shards, &known) {
         lock::shut_out(&mut conn, options, shard).await?;
     }
+    let server_id = server_id(&mut conn).await.map_err(|error| failed(options, &error))?;
     let raised = raise(&mut conn, options, shards, start).await?;
     let position = position(&mut conn)
         .await
@@ -37,10 +38,12 @@ pub(super) async fn recover(
     // The locks go with the connection; the sessions wait for them. Whoever takes one in between has
     // raised the epoch above ours first.
     conn.disconnect().await.map_err(|error| failed(options, &error))?;
-    Ok(match raised {
-        Some((epoch, marks)) => Recovered { epoch, marks: Some(marks), position, skipped },
-        None => Recovered { epoch: Epoch(0), marks: None, position, skipped },
-    })
+    let (epoch, marks) = raised.map_or((Epoch(0), None), |(epoch, marks)| (epoch, Some(marks)));
+    Ok(Recovered { epoch, server_id, marks, position, skipped })
+}
+
+async fn server_id(conn: &mut Conn) -> Result<u32, mysql_async::Error> {
+    Ok(conn.query_first("SELECT @@GLOBAL.server_id").await?.unwrap_or_default())
 }
 
 fn failed(options: &TargetOptions, error: &mysql_async::Error) -> TargetError {

@@ -6,6 +6,7 @@ mod resume;
 mod serving;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::FutureExt;
@@ -42,6 +43,7 @@ pub(super) struct History {
     pub(super) forgotten: Arc<Mutex<Vec<FrameRef>>>,
     /// The source does not answer.
     pub(super) failing: Arc<Mutex<Option<SourceError>>>,
+    pub(super) server_id: Arc<AtomicU32>,
 }
 
 struct OneSource(HashMap<String, Arc<SourceHandle>>);
@@ -55,6 +57,10 @@ impl Sources for OneSource {
 impl StartPositions for History {
     fn channel_start<'a>(&'a self, _channel: &'a str) -> BoxFuture<'a, Result<Scn, SourceError>> {
         async { Ok(scn(2)) }.boxed()
+    }
+
+    fn server_id(&self) -> u32 {
+        self.server_id.load(Ordering::Relaxed)
     }
 }
 

@@ -24,7 +24,7 @@ async fn what_is_appended_later_arrives_too_with_its_tables() {
     let fixture = Fixture::new();
     fixture.append(1..=2, 10);
     let mut handle = spawn(PipePeers::new(fixture.server.clone(), 4096, []), config(None, 1 << 20));
-    assert!(matches!(next(&mut handle).await, Pulled::Begins(after) if after == scn(2)));
+    assert!(matches!(next(&mut handle).await, Pulled::Begins { after, .. } if after == scn(2)));
     fixture.append(3..=3, 10);
     loop {
         if let Pulled::Delivery(delivery, _) = next(&mut handle).await {
@@ -90,7 +90,7 @@ async fn a_refusal_is_told_once_and_the_pull_goes_on_when_it_passes() {
     let forgotten = fixture.buffer.forget_up_to(scn(6));
     *fixture.history.failing.lock().expect("no panic") = Some(SourceError::Unreachable("gone".into()));
     let mut handle = spawn(PipePeers::new(fixture.server.clone(), 4096, []), config(Some(scn(1)), 1 << 20));
-    assert!(matches!(next(&mut handle).await, Pulled::Begins(_)));
+    assert!(matches!(next(&mut handle).await, Pulled::Begins { .. }));
     assert!(matches!(next(&mut handle).await, Pulled::Refused { reason } if reason.contains("gone")));
     let repeated = timeout(Duration::from_secs(30), handle.pulled.recv()).await;
     assert!(repeated.is_err(), "{repeated:?}");

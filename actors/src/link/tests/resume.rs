@@ -77,7 +77,7 @@ async fn consume(seed: u64) {
                 assert!(parts == 0 || scn < partial.last().map_or(Scn::ZERO, |(at, _)| *at), "seed {seed}");
                 position = position.max(scn);
             }
-            Pulled::Begins(_) | Pulled::Disconnected { .. } | Pulled::Refused { .. } => {}
+            Pulled::Begins { .. } | Pulled::Disconnected { .. } | Pulled::Refused { .. } => {}
         }
         if position == scn(TRANSACTIONS) {
             break;

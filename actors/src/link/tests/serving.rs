@@ -116,7 +116,7 @@ async fn a_catalog_entry_is_sent_once_a_connection_before_the_first_frame_that_n
 async fn a_heartbeat_is_followed_by_progress_with_its_time() {
     let fixture = Fixture::new();
     let mut stream = connect(&fixture, Some(Scn::ZERO), 1 << 20).await;
-    assert_eq!(stream.receive().await, Ok(FromServer::Begins { after: Scn::ZERO }));
+    assert_eq!(stream.receive().await, Ok(FromServer::Begins { after: Scn::ZERO, server_id: 0 }));
     fixture.buffer.append(&heartbeat(scn(1), Micros(123_456))).expect("rising");
     let messages = quiet(&mut stream).await;
     let at = messages.iter().position(|message| matches!(message, FromServer::Frame(_))).expect("it passes");
@@ -134,9 +134,23 @@ async fn a_pull_without_a_position_begins_at_the_stored_start() {
     let fixture = Fixture::new();
     fixture.append(1..=4, 10);
     let mut stream = connect(&fixture, None, 1 << 20).await;
-    assert_eq!(stream.receive().await, Ok(FromServer::Begins { after: scn(2) }));
+    assert_eq!(stream.receive().await, Ok(FromServer::Begins { after: scn(2), server_id: 0 }));
     let messages = quiet(&mut stream).await;
     assert_eq!(frames(&messages).len(), 2);
+}
+
+/// A channel that is told of no change would go on with the server id of the connection's beginning.
+#[tokio::test(start_paused = true)]
+async fn a_pull_ends_when_the_sources_server_id_changes_and_the_next_is_told_the_new_one() {
+    let fixture = Fixture::new();
+    fixture.history.server_id.store(11, Ordering::Relaxed);
+    let mut stream = connect(&fixture, Some(Scn::ZERO), 1 << 20).await;
+    assert_eq!(stream.receive().await, Ok(FromServer::Begins { after: Scn::ZERO, server_id: 11 }));
+    fixture.history.server_id.store(12, Ordering::Relaxed);
+    quiet(&mut stream).await;
+    assert!(stream.receive().await.is_err(), "the connection is closed");
+    let mut stream = connect(&fixture, Some(Scn::ZERO), 1 << 20).await;
+    assert_eq!(stream.receive().await, Ok(FromServer::Begins { after: Scn::ZERO, server_id: 12 }));
 }
 
 #[tokio::test(start_paused = true)]

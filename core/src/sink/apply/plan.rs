@@ -24,7 +24,8 @@ pub(super) enum CannotPlan {
     TooOld(Scn),
     #[error(
         "a row of {1} at SCN {0} has no primary key to tell it from others by: it would be lost or written twice; give \
-         the table a PRIMARY KEY, copy it again, then skip this change"
+         the table a PRIMARY KEY, copy it again and skip this change, or take the table out of the channel with \
+         \"!{1}\""
     )]
     NoKey(Scn, TableName),
     #[error("the row at SCN {0} cannot be read: {1}; copy its table again, or skip it")]
