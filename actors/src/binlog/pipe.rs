@@ -116,25 +116,37 @@ impl Pipe {
     ) -> Result<(), CaptureError> {
         let mut assembled = Vec::new();
         self.assembler.push(event, &mut assembled)?;
-        for one in assembled {
-            match one {
-                Assembled::Moved { log_index, log_pos, .. } => {
-                    self.position = LogPosition { log_index, log_pos }
-                }
-                Assembled::FileName(name) => {
-                    self.log_base = split_log_name(&name).map_or(name.as_str(), |(base, _)| base).to_owned();
-                }
-                Assembled::Format(bytes) => self.take_format(&bytes)?,
-                Assembled::Chunk(chunk) => self.spill()?.push(&chunk.events)?,
-                Assembled::Abandoned { .. } => self.spill = None,
-                Assembled::Transaction(raw) => self.transaction(raw, ledger, output).await?,
-                Assembled::Ddl(raw) => {
-                    let head = self.head_of_ddl(&raw);
-                    self.note_ddl(head.scn, &raw.ddl)?;
-                    let header = self.header(&head, Body::Ddl(raw.ddl));
-                    output.frame(Transaction { header, raw: Bytes::new() }).await?;
-                    self.passed(&head, ledger);
-                }
+        loop {
+            for one in assembled.drain(..) {
+                self.take(one, ledger, output).await?;
+            }
+            if !self.assembler.unpack(&mut assembled)? {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn take<O: Output>(
+        &mut self,
+        one: Assembled,
+        ledger: &SharedLedger,
+        output: &mut O,
+    ) -> Result<(), CaptureError> {
+        match one {
+            Assembled::Moved { log_index, log_pos, .. } => self.position = LogPosition { log_index, log_pos },
+            Assembled::FileName(name) => {
+                self.log_base = split_log_name(&name).map_or(name.as_str(), |(base, _)| base).to_owned();
+            }
+            Assembled::Format(bytes) => self.take_format(&bytes)?,
+            Assembled::Chunk(chunk) => self.spill()?.push(&chunk.events)?,
+            Assembled::Abandoned { .. } => self.spill = None,
+            Assembled::Transaction(raw) => self.transaction(raw, ledger, output).await?,
+            Assembled::Ddl(raw) => {
+                let head = self.head_of_ddl(&raw);
+                self.note_ddl(head.scn, &raw.ddl)?;
+                let header = self.header(&head, Body::Ddl(raw.ddl));
+                output.frame(Transaction { header, raw: Bytes::new() }).await?;
+                self.passed(&head, ledger);
             }
         }
         Ok(())

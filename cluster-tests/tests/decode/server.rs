@@ -95,6 +95,7 @@ impl Server {
         for event in events {
             let event = checksums.strip(event).expect("a valid event");
             assembler.push(&event, &mut out)?;
+            while assembler.unpack(&mut out)? {}
         }
         Ok((out, assembler.format().expect("a format description event").clone()))
     }

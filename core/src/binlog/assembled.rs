@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::cursor::Malformed;
 use super::event::EventType;
 use super::format::EventError;
+use super::payload::PayloadError;
 use super::rows::RowsError;
 use crate::gtid::Gtid;
 use crate::time::Micros;
@@ -53,7 +54,7 @@ pub struct RawTransaction {
     pub log_pos: u64,
     pub gtid: Option<Gtid>,
     pub server_id: u32,
-    /// Of the event that begins the transaction.
+    /// MySQL's commit in microseconds; else of the event that begins the transaction, in seconds.
     pub commit_time: Micros,
     /// Canonical table map and rows events, in order; empty if nothing was changed.
     pub events: Bytes,
@@ -97,6 +98,8 @@ pub enum AssembleError {
     Event(#[from] EventError),
     #[error(transparent)]
     Rows(#[from] RowsError),
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
     #[error(
         "the binlog has an event of type {code}, which this release does not know and which may not be ignored"
     )]
@@ -118,6 +121,8 @@ pub enum AssembleError {
     OutsideTransaction { kind: EventType },
     #[error("a transaction begins before the one before it has ended")]
     NotEnded,
+    #[error("a transaction payload holds a {kind:?} event, which does not belong in one")]
+    InPayload { kind: EventType },
     #[error("the binlog file's name '{0}' does not end in a number")]
     FileName(String),
     #[error("a transaction is rolled back to savepoint '{0}', the rows behind which were handed on already")]

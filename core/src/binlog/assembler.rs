@@ -4,20 +4,21 @@
 //! and a large one in chunks, so that at most `spill_bytes` and one event are held. Whatever it
 //! does not understand stops the stream: a row that is not seen is a row lost.
 
+mod statements;
+
 use bytes::Bytes;
 
 pub use super::assembled::{AssembleError, Assembled, Ending, RawDdl, RawTransaction, TxChunk};
-use super::classify::{Statement, classify};
 use super::cursor::Malformed;
 use super::event::{CHECKSUM_BYTES, EventHeader, EventType};
 use super::format::{Checksum, Format};
 use super::group::{AlterPhase, GtidEvent, Heartbeat, Rotate, log_index};
-use super::open::{Open, OpenError};
-use super::query::Query;
+use super::mysql_gtid::MySqlGtidEvent;
+use super::open::Open;
+use super::payload::Payload;
 use super::rows::{RowsEvent, unpack};
 use super::table_map::TableMap;
 use crate::scn::Scn;
-use crate::tables::TableName;
 use crate::time::Micros;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,16 +36,27 @@ pub struct Assembler {
     log_index: u32,
     log_pos: u64,
     open: Option<Open>,
+    /// The rest of a compressed transaction.
+    payload: Option<Payload>,
 }
 
 impl Assembler {
     pub fn new(config: AssemblerConfig) -> Assembler {
-        Assembler { config, format: None, file: String::new(), log_index: 0, log_pos: 0, open: None }
+        Assembler {
+            config,
+            format: None,
+            file: String::new(),
+            log_index: 0,
+            log_pos: 0,
+            open: None,
+            payload: None,
+        }
     }
 
     /// Says where the dump begins, and forgets a transaction that was open: its chunks are void.
     pub fn place(&mut self, log_index: u32, log_pos: u64) {
         self.open = None;
+        self.payload = None;
         self.log_index = log_index;
         self.log_pos = log_pos;
     }
@@ -65,20 +77,58 @@ impl Assembler {
     }
 
     /// Takes the next event: header and body without checksum, as
-    /// [`Checksums::strip`](super::format::Checksums::strip) gives it.
+    /// [`Checksums::strip`](super::format::Checksums::strip) gives it. A compressed transaction must
+    /// be [unpacked](Assembler::unpack) before the event behind it.
     ///
     /// # Errors
     /// See [`AssembleError`]; the assembler must be placed anew before it is used again.
     pub fn push(&mut self, event: &[u8], out: &mut Vec<Assembled>) -> Result<(), AssembleError> {
+        if self.payload.is_some() {
+            return Err(AssembleError::NotEnded);
+        }
         let header = EventHeader::parse(event)?;
         self.advance(header, event.len())?;
+        self.take(event, header, out)
+    }
+
+    /// Goes on with a compressed transaction until something comes out of it; false: there is no more,
+    /// and the next event may be pushed. What is unpacked may be many times as large as what came:
+    /// so it comes out bit by bit.
+    ///
+    /// # Errors
+    /// As [`Assembler::push`].
+    pub fn unpack(&mut self, out: &mut Vec<Assembled>) -> Result<bool, AssembleError> {
+        let before = out.len();
+        while let Some(payload) = &mut self.payload
+            && out.len() == before
+        {
+            let Some(event) = payload.next_event()? else {
+                self.payload = None;
+                break;
+            };
+            let header = EventHeader::parse(&event)?;
+            if !belongs_in_payload(header.kind) {
+                return Err(AssembleError::InPayload { kind: header.kind });
+            }
+            // Positions inside of a payload mean nothing: the transaction ends where the payload does.
+            self.take(&event, header, out)?;
+        }
+        Ok(out.len() > before)
+    }
+
+    fn take(
+        &mut self,
+        event: &[u8],
+        header: EventHeader,
+        out: &mut Vec<Assembled>,
+    ) -> Result<(), AssembleError> {
         use EventType::*;
         match header.kind {
             FormatDescription => self.format_description(event, header, out)?,
             Rotate => self.rotate(event, header, out)?,
             Heartbeat | HeartbeatV2 => self.heartbeat(event, header, out)?,
             Gtid => self.gtid(event, header)?,
-            MysqlGtid | MysqlAnonymousGtid | MysqlTaggedGtid => self.begin(Open::default(), header)?,
+            MysqlGtid | MysqlAnonymousGtid | MysqlTaggedGtid => self.mysql_gtid(event, header)?,
             Query | QueryCompressed => self.query(event, header, out)?,
             Xid => self.close(header, Ending::Xid, out)?,
             TableMap => self.table_map(event, header, out)?,
@@ -101,8 +151,11 @@ impl Assembler {
             BeginLoadQuery | ExecuteLoadQuery | Load | CreateFile | ExecLoad | NewLoad => {
                 return Err(AssembleError::StatementFormat { statement: "LOAD DATA".to_owned() });
             }
-            StartV3 | PreGaWriteRows | PreGaUpdateRows | PreGaDeleteRows | PartialUpdateRows
-            | TransactionPayload => return Err(AssembleError::Unsupported { kind: header.kind }),
+            TransactionPayload if self.open.is_some() => self.payload = Some(Payload::open(event)?),
+            TransactionPayload => return Err(AssembleError::OutsideTransaction { kind: header.kind }),
+            StartV3 | PreGaWriteRows | PreGaUpdateRows | PreGaDeleteRows | PartialUpdateRows => {
+                return Err(AssembleError::Unsupported { kind: header.kind });
+            }
             Unknown(code) if !header.is_ignorable() => return Err(AssembleError::UnknownEvent { code }),
             // They say nothing about rows.
             Unknown(_) | Stop | IntVar | Slave | AppendBlock | DeleteFile | Rand | UserVar | IgnorableLog
@@ -214,17 +267,23 @@ impl Assembler {
             gtid: Some(read.gtid),
             begun: !read.standalone,
             idle_alter: matches!(read.alter, Some(AlterPhase::Start | AlterPhase::Rollback)),
-            ..Open::default()
+            ..Open::at(header)
         };
-        self.begin(open, header)
+        self.begin(open)
     }
 
-    fn begin(&mut self, open: Open, header: EventHeader) -> Result<(), AssembleError> {
+    /// A BEGIN follows where it is not a statement that stands alone.
+    fn mysql_gtid(&mut self, event: &[u8], header: EventHeader) -> Result<(), AssembleError> {
+        let MySqlGtidEvent { gtid, commit_time } = MySqlGtidEvent::parse(event)?;
+        let open = Open::at(header);
+        self.begin(Open { gtid, time: commit_time.unwrap_or(open.time), ..open })
+    }
+
+    fn begin(&mut self, open: Open) -> Result<(), AssembleError> {
         if self.open.is_some() {
             return Err(AssembleError::NotEnded);
         }
-        let time = Micros::from_secs(u64::from(header.timestamp));
-        self.open = Some(Open { server_id: header.server_id, time, ..open });
+        self.open = Some(open);
         Ok(())
     }
 
@@ -257,91 +316,6 @@ impl Assembler {
         Ok(())
     }
 
-    fn query(
-        &mut self,
-        event: &[u8],
-        header: EventHeader,
-        out: &mut Vec<Assembled>,
-    ) -> Result<(), AssembleError> {
-        let format = self.format.as_ref().ok_or(AssembleError::NoFormat { kind: header.kind })?;
-        let query = Query::parse(event, format)?;
-        let statement = classify(&query.schema, &query.statement);
-        if let Statement::DataChange(table) = &statement {
-            let table = table.clone().unwrap_or_else(|| TableName::new(query.schema.clone(), ""));
-            if !table.is_internal() {
-                let statement = query.statement.chars().take(80).collect();
-                return Err(AssembleError::StatementFormat { statement });
-            }
-        }
-        if statement == Statement::Xa {
-            return Err(AssembleError::Xa);
-        }
-        if self.open.as_ref().is_some_and(|open| open.begun) {
-            return self.statement_inside(statement, header, out);
-        }
-        if statement == Statement::Begin {
-            let open = self.open.take().unwrap_or_default();
-            return self.begin(Open { begun: true, ..open }, header);
-        }
-        // A statement without a GTID event before it stands alone.
-        if self.open.is_none() {
-            self.begin(Open::default(), header)?;
-        }
-        self.statement_alone(statement, header, out)
-    }
-
-    fn statement_inside(
-        &mut self,
-        statement: Statement,
-        header: EventHeader,
-        out: &mut Vec<Assembled>,
-    ) -> Result<(), AssembleError> {
-        let Some(open) = self.open.as_mut() else { return Err(AssembleError::NotEnded) };
-        match statement {
-            Statement::Commit => return self.close(header, Ending::Commit, out),
-            Statement::Rollback => return self.close(header, Ending::Rollback, out),
-            Statement::Savepoint(name) => open.savepoint(name),
-            Statement::RollbackTo(name) => match open.roll_back_to(&name) {
-                Ok(()) => {}
-                Err(OpenError::NoSavepoint | OpenError::TooManyTables) => {
-                    return Err(AssembleError::Savepoint(name));
-                }
-            },
-            // Temporary tables have no recognised name and concern nobody else.
-            Statement::Ddl(ddl) if !ddl.tables.is_empty() => open.statements.push(ddl),
-            Statement::Ddl(_)
-            | Statement::Begin
-            | Statement::ReleaseSavepoint
-            | Statement::Xa
-            | Statement::DataChange(_) => {}
-        }
-        Ok(())
-    }
-
-    fn statement_alone(
-        &mut self,
-        statement: Statement,
-        header: EventHeader,
-        out: &mut Vec<Assembled>,
-    ) -> Result<(), AssembleError> {
-        let idle_alter = self.open.as_ref().is_some_and(|open| open.idle_alter);
-        match statement {
-            Statement::Ddl(ddl) if !idle_alter => {
-                let Some(open) = self.open.take() else { return Err(AssembleError::NotEnded) };
-                out.push(Assembled::Ddl(RawDdl {
-                    log_index: self.log_index,
-                    log_pos: self.log_pos,
-                    gtid: open.gtid,
-                    server_id: open.server_id,
-                    commit_time: open.time,
-                    ddl,
-                }));
-                Ok(())
-            }
-            _ => self.close(header, Ending::Statement, out),
-        }
-    }
-
     fn close(
         &mut self,
         header: EventHeader,
@@ -372,6 +346,26 @@ impl Assembler {
         out.push(Assembled::Transaction(transaction));
         Ok(())
     }
+}
+
+/// Events of a transaction, between its GTID and its end.
+fn belongs_in_payload(kind: EventType) -> bool {
+    use EventType::*;
+    !matches!(
+        kind,
+        FormatDescription
+            | Rotate
+            | Stop
+            | Heartbeat
+            | HeartbeatV2
+            | PreviousGtids
+            | TransactionPayload
+            | Gtid
+            | GtidList
+            | MysqlGtid
+            | MysqlAnonymousGtid
+            | MysqlTaggedGtid
+    )
 }
 
 /// Positions that an SCN can hold.

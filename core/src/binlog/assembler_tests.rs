@@ -1,11 +1,14 @@
 use proptest::prelude::*;
 
-use super::super::event::FLAG_ARTIFICIAL;
+use super::super::event::{FLAG_ARTIFICIAL, set_event_size};
 use super::super::format::tests::mariadb_fde;
+use super::super::payload::tests::payload;
 use super::super::rows::STATEMENT_END;
 use super::super::testing::{event, gtid, image, query, rows, table_map};
 use super::*;
 use crate::gtid::Gtid;
+use crate::tables::TableName;
+use crate::transaction::DdlKind;
 
 const STANDALONE: u8 = 1;
 
@@ -20,6 +23,7 @@ fn all(assembler: &mut Assembler, events: &[Vec<u8>]) -> Result<Vec<Assembled>, 
     let mut out = Vec::new();
     for event in events {
         assembler.push(event, &mut out)?;
+        while assembler.unpack(&mut out)? {}
     }
     Ok(out)
 }
@@ -240,11 +244,111 @@ fn the_same_format_is_said_once() {
     assert_eq!(formats.count(), 1);
 }
 
+fn mysql_gtid(log_pos: u32, number: u64) -> Vec<u8> {
+    let mut body = vec![0; 17];
+    body.extend(number.to_le_bytes());
+    body.push(2);
+    body.extend([0; 16]);
+    body.extend([7, 0, 0, 0, 0, 0, 0]);
+    event(EventType::MysqlGtid, log_pos, &body)
+}
+
+/// A version 2 rows event with some extra data, as for a partition.
+fn write_v2(log_pos: u32, id: u32) -> Vec<u8> {
+    let mut v2 = write(log_pos, STATEMENT_END, id);
+    v2.splice(27..27, [5, 0, 1, 9, 0]);
+    v2[4] = EventType::WriteRowsV2.code();
+    set_event_size(&mut v2);
+    v2
+}
+
+const MYSQL_GTID: &str = "00000000-0000-0000-0000-000000000000:5";
+
+#[test]
+fn a_mysql_transaction_has_the_gtid_and_the_microseconds_of_its_head() {
+    let rows = [table_map(340, 9), write_v2(380, 1)];
+    let events = [&[mysql_gtid(300, 5), query(320, "d", "BEGIN")], &rows[..], &[xid(411)]].concat();
+    let out = all(&mut assembler(1 << 20), &events).expect("understood");
+    let found = transaction(&out);
+    assert_eq!(found.gtid.as_ref().map(ToString::to_string).as_deref(), Some(MYSQL_GTID));
+    assert_eq!((found.commit_time, found.log_pos, &found.events[..]), (Micros(7), 411, &rows.concat()[..]));
+}
+
+#[test]
+fn a_mysql_statement_stands_alone_without_begin_and_a_created_table_comes_with_its_rows() {
+    let alone = [mysql_gtid(300, 5), query(350, "d", "DROP TABLE t")];
+    let out = all(&mut assembler(1 << 20), &alone).expect("understood");
+    let Some(Assembled::Ddl(raw)) = out.last() else { panic!("a statement") };
+    assert_eq!((raw.commit_time, raw.ddl.kind), (Micros(7), DdlKind::Destructive));
+    let create = "CREATE TABLE `u` (`id` int NOT NULL) START TRANSACTION";
+    let head = [mysql_gtid(300, 5), query(320, "d", "BEGIN"), query(330, "d", create)];
+    let events = [&head[..], &[table_map(340, 9), write_v2(380, 1), xid(411)]].concat();
+    let out = all(&mut assembler(1 << 20), &events).expect("understood");
+    assert_eq!(transaction(&out).statements[0].tables, [TableName::new("d", "u")]);
+}
+
+#[test]
+fn a_compressed_transaction_is_what_it_would_be_uncompressed() {
+    let inside = [query(0, "d", "BEGIN"), table_map(0, 9), write_v2(0, 1), xid(0)];
+    let plain: Vec<_> = [&[mysql_gtid(300, 5)], &inside[..]].concat();
+    let packed = [mysql_gtid(300, 5), payload(411, &inside)];
+    let plain = all(&mut assembler(1 << 20), &plain).expect("understood");
+    let packed = all(&mut assembler(1 << 20), &packed).expect("understood");
+    let found = transaction(&packed);
+    assert_eq!(found.log_pos, 411);
+    assert_eq!(*found, RawTransaction { log_pos: 411, ..transaction(&plain).clone() });
+}
+
+#[test]
+fn a_large_compressed_transaction_is_unpacked_one_chunk_at_a_time() {
+    let mut inside = vec![query(0, "d", "BEGIN")];
+    inside.extend((0..1000).flat_map(|id| [table_map(0, 9), write_v2(0, id)]));
+    inside.push(xid(0));
+    let mut assembler = assembler(500);
+    let mut out = Vec::new();
+    assembler.push(&mysql_gtid(300, 5), &mut out).expect("understood");
+    assembler.push(&payload(999, &inside), &mut out).expect("understood");
+    assert!(out.is_empty());
+    assert_eq!(
+        assembler.push(&xid(1010), &mut out),
+        Err(AssembleError::NotEnded),
+        "not before it is unpacked"
+    );
+    let mut pieces = 0;
+    while assembler.unpack(&mut out).expect("understood") {
+        assert!(out.len() == 1 && assembler.held_bytes() <= 500);
+        pieces += 1;
+        if let Some(Assembled::Transaction(whole)) = out.pop() {
+            assert_eq!((whole.chunks, whole.log_pos), (pieces - 1, 999));
+        }
+    }
+    assert!(pieces > 100, "{pieces}");
+    // A compressed transaction that was cut off is forgotten with the place.
+    assembler.push(&mysql_gtid(1100, 6), &mut out).expect("understood");
+    assembler.push(&payload(1200, &inside), &mut out).expect("understood");
+    assembler.place(1, 300);
+    assert_eq!(all(&mut assembler, &[mysql_gtid(300, 5), xid(310)]).map(|out| out.len()), Ok(1));
+}
+
+#[test]
+fn a_payload_holds_the_events_of_one_transaction_only() {
+    for stranger in [rotate(0, 4, "b.2"), mysql_gtid(0, 6), payload(0, &[])] {
+        let kind = EventType::from_code(stranger[4]);
+        let refused = all(&mut assembler(1 << 20), &[mysql_gtid(300, 5), payload(400, &[stranger])]);
+        assert_eq!(refused, Err(AssembleError::InPayload { kind }));
+    }
+    let kind = EventType::TransactionPayload;
+    let alone = all(&mut assembler(1 << 20), &[payload(400, &[xid(0)])]);
+    assert_eq!(alone, Err(AssembleError::OutsideTransaction { kind }));
+}
+
 fn any_event() -> impl Strategy<Value = Vec<u8>> {
     let statements =
         ["BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT a", "ROLLBACK TO a", "DROP TABLE t", "XA START 'x'"];
     prop_oneof![
         (any::<u32>(), any::<u8>()).prop_map(|(at, flags)| gtid(at, 1, flags & 0x3f)),
+        any::<u32>().prop_map(|at| mysql_gtid(at, 1)),
+        (any::<u32>(), 0usize..4).prop_map(|(at, count)| payload(at, &vec![write_v2(0, 1); count])),
         any::<u32>().prop_map(|at| table_map(at, 9)),
         (any::<u32>(), any::<u16>()).prop_map(|(at, flags)| write(at, flags, 1)),
         any::<u32>().prop_map(xid),
@@ -265,6 +369,7 @@ proptest! {
         for event in events {
             let before = assembler.position();
             let result = assembler.push(&event, &mut out);
+            while let Ok(true) = assembler.unpack(&mut out) {}
             if result.is_ok() && assembler.position().0 == before.0 && event[4] != EventType::Rotate.code() {
                 prop_assert!(assembler.position().1 >= before.1);
             }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::assembled::TxChunk;
+use super::event::EventHeader;
 use crate::gtid::Gtid;
 use crate::time::Micros;
 use crate::transaction::Ddl;
@@ -48,6 +49,12 @@ pub(super) struct Savepoint {
 }
 
 impl Open {
+    /// As the event that begins the transaction says.
+    pub(super) fn at(header: EventHeader) -> Open {
+        let time = Micros::from_secs(u64::from(header.timestamp));
+        Open { server_id: header.server_id, time, ..Open::default() }
+    }
+
     /// Bytes of events held.
     pub(super) fn held_bytes(&self) -> usize {
         self.events.len()

@@ -14,6 +14,7 @@ use std::str::FromStr;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+pub(crate) use encoding::decode_tag;
 pub use intervals::{Intervals, NUMBER_MAX};
 pub use mariadb::MariaDbGtid;
 pub use mysql::{GtidSource, MySqlGtid, TAG_CHARS_MAX, Tag, Uuid};
