@@ -2,14 +2,14 @@
 //! first pass finds the one time of its local rows, the second stamps and sends part after part.
 
 use bytes::Bytes;
-use weft_core::stamp::{self, Naming};
+use weft_core::stamp::{self, Naming, Scanned};
 use weft_core::time::Micros;
 use weft_core::transaction::{Body, Part, SilentKey, Transaction};
 use weft_core::version::Version;
 
 use super::error::CaptureError;
 use super::ledger::SharedLedger;
-use super::pipe::{Head, Output, Pipe, note_marks, silent_keys};
+use super::pipe::{Head, Output, Pipe, note_marks};
 
 impl Pipe {
     pub(super) async fn large<O: Output>(
@@ -31,8 +31,8 @@ impl Pipe {
             let_others_run().await;
             let scanned = self.scan(&chunk?.into(), scn, 0).await?;
             note_marks(&scanned, ledger);
-            scanned.marks.iter().for_each(|mark| naming.add(mark));
-            greatest = greatest.max(stamp::max_known(&scanned.rows, &naming, &*ledger.read()));
+            let Scanned { rows, marks, .. } = &scanned;
+            greatest = greatest.max(stamp::max_known(rows, marks, &mut naming, &*ledger.read()));
             if !scanned.marks.is_empty() || !scanned.rows.rows.is_empty() {
                 with_rows = Some(index);
             }
@@ -42,26 +42,21 @@ impl Pipe {
         if time.bumped {
             output.bumped(scn, time.time).await?;
         }
-        // A foreign transaction names each of its keys: the first pass's names go before the second's come.
-        drop(naming);
         let (mut naming, mut rows_before) = (Naming::default(), 0);
         // The frame that is ready but for one thing: whether it is the last.
         let mut pending: Option<Transaction> = None;
         let mut parts = 0;
-        for chunk in spill.chunks()?.take(last + 1) {
+        for (index, chunk) in spill.chunks()?.take(last + 1).enumerate() {
             let_others_run().await;
             let mut scanned = self.scan(&chunk?.into(), scn, rows_before).await?;
-            let mut named_here = Naming::default();
-            for mark in &scanned.marks {
-                naming.add(mark);
-                named_here.add(mark);
-            }
-            let rows = &mut scanned.rows;
+            let Scanned { rows, marks, .. } = &mut scanned;
+            let local = Version::new(time.time, self.args.origin);
             ledger.write(|ledger| {
-                stamp::stamp_rows(rows, &naming, ledger, Version::new(time.time, self.args.origin));
-                stamp::record_named(&named_here, ledger);
+                stamp::stamp_rows(rows, marks, &mut naming, ledger, local);
+                if index == last {
+                    stamp::finish(rows, &mut naming, ledger);
+                }
             });
-            rows.silent = silent_keys(&named_here, rows);
             let count = rows.rows.len() as u32;
             // A part without rows would not rise above the one before: its keys go along with that.
             if count == 0

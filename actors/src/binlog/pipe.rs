@@ -11,12 +11,13 @@ use weft_core::binlog::resume::split_log_name;
 use weft_core::catalog::{CatalogEntry, CatalogId, CatalogItem};
 use weft_core::gtid::{Gtid, GtidPosition};
 use weft_core::instance::InstanceId;
+use weft_core::ledger::Ledger;
 use weft_core::scn::Scn;
 use weft_core::sink::step::LogPosition;
 use weft_core::stamp::{self, Naming, Scanned, Scanner};
 use weft_core::tables::TableFilter;
 use weft_core::time::Micros;
-use weft_core::transaction::{Body, Ddl, Rows, SilentKey, Transaction, TransactionHeader};
+use weft_core::transaction::{Body, Ddl, Transaction, TransactionHeader};
 use weft_core::version::Version;
 
 use super::error::CaptureError;
@@ -214,18 +215,19 @@ impl Pipe {
         let scn = head.scn;
         let scanned = self.scan(events, scn, 0).await?;
         note_marks(&scanned, ledger);
-        let naming = Naming::of(&scanned.marks);
-        let Scanned { mut rows, raw: bytes, heartbeat, .. } = scanned;
-        let time = self.time_of(head, ledger, |ledger| stamp::max_known(&rows, &naming, ledger));
+        let Scanned { mut rows, raw: bytes, marks, heartbeat, .. } = scanned;
+        let known = |ledger: &Ledger| stamp::max_known(&rows, &marks, &mut Naming::default(), ledger);
+        let time = self.time_of(head, ledger, known);
         ledger.write(|ledger| {
-            stamp::stamp_rows(&mut rows, &naming, ledger, Version::new(time.time, self.args.origin));
-            stamp::record_named(&naming, ledger);
+            let mut naming = Naming::default();
+            let local = Version::new(time.time, self.args.origin);
+            stamp::stamp_rows(&mut rows, &marks, &mut naming, ledger, local);
+            stamp::finish(&mut rows, &mut naming, ledger);
             heartbeat.iter().for_each(|written| ledger.note_heartbeat(*written));
         });
         if time.bumped && !rows.rows.is_empty() {
             output.bumped(scn, time.time).await?;
         }
-        rows.silent = silent_keys(&naming, &rows);
         let body = match heartbeat {
             Some(written) if rows.rows.is_empty() => Body::Heartbeat { written },
             _ if rows.rows.is_empty() && rows.silent.is_empty() => return Ok(()),
@@ -239,7 +241,7 @@ impl Pipe {
         &self,
         head: &Head,
         ledger: &SharedLedger,
-        max_known: impl FnOnce(&weft_core::ledger::Ledger) -> Option<Micros>,
+        max_known: impl FnOnce(&Ledger) -> Option<Micros>,
     ) -> stamp::StampTime {
         match &self.args.replayed {
             Some(times) => {
@@ -322,14 +324,4 @@ pub(super) fn note_marks(scanned: &Scanned, ledger: &SharedLedger) {
     for passing in &scanned.passing {
         ledger.mark_seen(&passing.channel, &passing.source, passing.epoch);
     }
-}
-
-/// Keys that the marks name and that no row of the transaction carries.
-pub(super) fn silent_keys(naming: &Naming, rows: &Rows) -> Vec<SilentKey> {
-    let carried: std::collections::HashSet<_> = rows.rows.iter().map(|row| row.key).collect();
-    naming
-        .all()
-        .filter(|(key, _)| !carried.contains(key))
-        .map(|(key, version)| SilentKey { key, version })
-        .collect()
 }

@@ -1,21 +1,18 @@
 //! The replicator of one instance at one node: reads the binlog, stamps, fills the event buffer, and
 //! keeps the ledger. Mirrors `weft_actors::binlog`, over the same engines.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use weft_core::buffer::frame;
 use weft_core::instance::InstanceId;
+use weft_core::key::KeyHash;
 use weft_core::ledger::checkpoint::Loader;
 use weft_core::ledger::{Ledger, LedgerView};
-use weft_core::mark::Mark;
 use weft_core::scn::Scn;
 use weft_core::sink::step::LogPosition;
-use weft_core::stamp::{self, Naming};
+use weft_core::stamp::{self, Naming, PlacedMark};
 use weft_core::time::Micros;
 use weft_core::transaction::{
-    Body, Part, RowKind, RowStamp, Rows, SilentKey, Span, TableUse, Transaction, TransactionHeader,
-    UniqueStamp,
+    Body, Part, RowKind, RowStamp, Rows, Span, TableUse, Transaction, TransactionHeader, UniqueStamp,
 };
 use weft_core::version::Version;
 
@@ -109,9 +106,8 @@ impl Replicator {
 
     fn small(&mut self, logged: &Logged) -> Vec<Transaction> {
         let (mut rows, raw, marks) = scan(&logged.events, 0);
-        let naming = Naming::of(&marks);
         stamp::stamp(&mut rows, &marks, &mut self.ledger, self.origin, logged.time);
-        rows.silent = silent(&naming, &rows);
+        rows.silent.sort_by_key(|silent| silent.key);
         if rows.rows.is_empty() && rows.silent.is_empty() {
             return Vec::new();
         }
@@ -126,23 +122,20 @@ impl Replicator {
         let mut greatest = None;
         for chunk in &chunks {
             let (rows, _, marks) = scan(chunk, 0);
-            marks.iter().for_each(|mark| naming.add(mark));
-            greatest = greatest.max(stamp::max_known(&rows, &naming, &self.ledger));
+            greatest = greatest.max(stamp::max_known(&rows, &marks, &mut naming, &self.ledger));
         }
         let time = stamp::stamp_time(logged.time, greatest, &self.ledger);
         let local = Version::new(time.time, self.origin);
         let (mut naming, mut rows_before) = (Naming::default(), 0);
         let mut parts: Vec<Transaction> = Vec::new();
-        for chunk in chunks {
+        let last = chunks.len() - 1;
+        for (index, chunk) in chunks.into_iter().enumerate() {
             let (mut rows, raw, marks) = scan(chunk, rows_before);
-            let mut here = Naming::default();
-            for mark in &marks {
-                naming.add(mark);
-                here.add(mark);
+            stamp::stamp_rows(&mut rows, &marks, &mut naming, &mut self.ledger, local);
+            if index == last {
+                stamp::finish(&mut rows, &mut naming, &mut self.ledger);
             }
-            stamp::stamp_rows(&mut rows, &naming, &mut self.ledger, local);
-            stamp::record_named(&here, &mut self.ledger);
-            rows.silent = silent(&here, &rows);
+            rows.silent.sort_by_key(|silent| silent.key);
             let count = rows.rows.len() as u32;
             match parts.last_mut().map(|before| &mut before.header.body) {
                 Some(Body::Rows(before)) if count == 0 => before.silent.extend(rows.silent),
@@ -255,20 +248,8 @@ fn load(chunks: &[Vec<u8>]) -> Ledger {
     loader.finish().expect("a whole checkpoint")
 }
 
-/// Keys that the marks name and that no row carries.
-fn silent(naming: &Naming, rows: &Rows) -> Vec<SilentKey> {
-    let carried: BTreeSet<_> = rows.rows.iter().map(|row| row.key).collect();
-    let mut silent: Vec<SilentKey> = naming
-        .all()
-        .filter(|(key, _)| !carried.contains(key))
-        .map(|(key, version)| SilentKey { key, version })
-        .collect();
-    silent.sort_by_key(|silent| silent.key);
-    silent
-}
-
 /// What the scan of the binlog finds: rows without versions, their images, the marks.
-fn scan(events: &[Event], rows_before: u32) -> (Rows, Vec<u8>, Vec<Mark>) {
+fn scan(events: &[Event], rows_before: u32) -> (Rows, Vec<u8>, Vec<PlacedMark>) {
     let mut scan = Scan { rows: Rows::default(), raw: Vec::new(), rows_before };
     for table in 0..TABLES {
         let version = weft_core::catalog::CatalogId(u32::from(table));
@@ -277,20 +258,34 @@ fn scan(events: &[Event], rows_before: u32) -> (Rows, Vec<u8>, Vec<Mark>) {
     let mut marks = Vec::new();
     for event in events {
         match event {
-            Event::Mark { mark, .. } => marks.push(mark.clone()),
+            Event::Mark { mark, .. } => {
+                let rows_before = scan.rows.rows.len();
+                marks.push(PlacedMark { rows_before, mark: mark.clone() });
+            }
             Event::Row { table, before, after } => scan.row(*table, *before, *after, false),
             Event::Heartbeat(_) => {}
         }
     }
-    let naming = Naming::of(&marks);
-    for eviction in marks.iter().flat_map(|mark| &mark.evictions) {
-        let stands = naming.version_of(eviction.key) == Some(eviction.version.evicted());
+    let evictions = || marks.iter().flat_map(|placed| &placed.mark.evictions);
+    for eviction in evictions() {
+        let version = eviction.version.evicted();
+        let stands = greatest_named(&marks, eviction.key) == Some(version);
         if stands && !eviction.events.is_empty() {
             let (table, row) = Row::read(&eviction.events);
             scan.row(table, Some(row), None, true);
+            scan.rows.rows.last_mut().expect("just added").version = version;
         }
     }
     (scan.rows, scan.raw, marks)
+}
+
+/// The greatest version that the marks give the key.
+fn greatest_named(marks: &[PlacedMark], key: KeyHash) -> Option<Version> {
+    let named = marks.iter().flat_map(|placed| &placed.mark.named);
+    let named = named.filter(|named| named.keys.contains(&key)).map(|named| named.version);
+    let evictions = marks.iter().flat_map(|placed| &placed.mark.evictions);
+    let evicted = evictions.filter(|one| one.key == key).map(|one| one.version.evicted());
+    named.chain(evicted).max()
 }
 
 struct Scan {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::Naming;
+use super::PlacedMark;
 use super::own::{OwnTable, Said};
 use crate::binlog::Malformed;
 use crate::binlog::event::{EventHeader, EventType, HEADER_BYTES};
@@ -22,7 +22,7 @@ use crate::catalog::{CatalogId, TableVersion};
 use crate::instance::InstanceId;
 use crate::key::{KeyHash, TableKeys};
 use crate::mark::codec::MarkError;
-use crate::mark::{Epoch, Eviction, Mark};
+use crate::mark::{Epoch, Eviction};
 use crate::tables::TableName;
 use crate::time::Micros;
 use crate::transaction::{RowKind, RowStamp, Rows, Span, TableUse, UniqueStamp};
@@ -80,13 +80,14 @@ pub struct Passing {
 /// A transaction, or a chunk of a large one, before it is stamped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scanned {
-    /// Versions and bases are not set yet; `part` is not set at all.
+    /// Versions and bases are not set yet, but for the versions of rows that a mark carries; `part` is
+    /// not set at all.
     pub rows: Rows,
     /// The events that the spans point into: those scanned, and behind them the events of evicted
     /// rows that the transaction itself has no event of.
     pub raw: Bytes,
-    /// In row order; a mark comes before the rows that it names.
-    pub marks: Vec<Mark>,
+    /// In order; a mark comes before the rows that it names.
+    pub marks: Vec<PlacedMark>,
     /// Whose marks they are, those among them that are not filled in yet.
     pub passing: Vec<Passing>,
     /// The instance's own heartbeat, if it is in the transaction.
@@ -178,7 +179,7 @@ struct Scan<'a, 'r> {
     table_of: HashMap<CatalogId, u16>,
     rows_before: u32,
     rows: Rows,
-    marks: Vec<Mark>,
+    marks: Vec<PlacedMark>,
     passing: Vec<Passing>,
     heartbeat: Option<Micros>,
 }
@@ -262,7 +263,8 @@ impl Scan<'_, '_> {
                     match said {
                         Said::Mark(passing, mark) => {
                             self.passing.push(passing);
-                            self.marks.extend(mark);
+                            let rows_before = self.rows.rows.len();
+                            self.marks.extend(mark.map(|mark| PlacedMark { rows_before, mark }));
                         }
                         Said::Heartbeat(written) => self.heartbeat = self.heartbeat.max(Some(written)),
                         Said::Nothing => {}
@@ -316,15 +318,10 @@ impl Scan<'_, '_> {
     /// Rows that were evicted without having been there have no event in the transaction: the mark
     /// carries it, and it goes behind the others, so that the eviction reaches every site.
     fn append_evictions(&mut self, events: &Bytes) -> Result<Bytes, ScanError> {
-        let naming = Naming::of(&self.marks);
         let marks = std::mem::take(&mut self.marks);
-        let carried =
-            marks.iter().flat_map(|mark| &mark.evictions).filter(|eviction| !eviction.events.is_empty());
-        // An eviction that a later change in the same transaction made void says nothing any more.
-        let valid =
-            |eviction: &&Eviction| naming.version_of(eviction.key) == Some(eviction.version.evicted());
+        let carried = carried_evictions(&marks);
         let mut raw: Option<BytesMut> = None;
-        for eviction in carried.filter(valid) {
+        for eviction in carried {
             let raw = raw.get_or_insert_with(|| BytesMut::from(&events[..]));
             self.eviction(eviction, raw.len())?;
             raw.extend_from_slice(&eviction.events);
@@ -342,6 +339,7 @@ impl Scan<'_, '_> {
         match &mut self.rows.rows[from..] {
             [row] if row.kind == RowKind::Delete && row.key == eviction.key => {
                 row.kind = RowKind::Evict;
+                row.version = eviction.version.evicted();
                 Ok(())
             }
             _ => Err(ScanError::WrongEviction),
@@ -349,8 +347,28 @@ impl Scan<'_, '_> {
     }
 }
 
+/// The evictions whose events the marks carry, in order. One that a later change in the same transaction
+/// made void says nothing any more.
+fn carried_evictions(marks: &[PlacedMark]) -> Vec<&Eviction> {
+    let evictions = || marks.iter().flat_map(|placed| &placed.mark.evictions);
+    let mut greatest: HashMap<KeyHash, Version> = evictions()
+        .filter(|eviction| !eviction.events.is_empty())
+        .map(|eviction| (eviction.key, eviction.version.evicted()))
+        .collect();
+    if greatest.is_empty() {
+        return Vec::new();
+    }
+    let named = marks.iter().flat_map(|placed| &placed.mark.named);
+    let named = named.flat_map(|named| named.keys.iter().map(|key| (*key, named.version)));
+    for (key, version) in named.chain(evictions().map(|one| (one.key, one.version.evicted()))) {
+        greatest.entry(key).and_modify(|known| *known = version.max(*known));
+    }
+    let valid = |eviction: &&Eviction| greatest.get(&eviction.key) == Some(&eviction.version.evicted());
+    evictions().filter(|eviction| !eviction.events.is_empty()).filter(valid).collect()
+}
+
 /// Stands in a row stamp until it is stamped.
-const UNSTAMPED: Version = Version::new(Micros::ZERO, InstanceId(0));
+pub const UNSTAMPED: Version = Version::new(Micros::ZERO, InstanceId(0));
 
 /// The key hashes of one row image.
 struct Hashes {

@@ -4,7 +4,7 @@ use super::*;
 use crate::binlog::format::tests::mariadb;
 use crate::catalog::{Column, UniqueKey};
 use crate::ledger::{Ledger, LedgerView};
-use crate::mark::Named;
+use crate::mark::{Mark, Named};
 use crate::scn::Scn;
 use crate::stamp;
 
@@ -159,7 +159,8 @@ fn the_mark_and_the_heartbeat_are_heard_and_their_rows_left_out() {
     let insert = rows(9, EventType::WriteRowsV1, 2, &[image(1, None), image(2, None)]);
     let events = [mark_events(&said), heartbeat_events("sh.main", 50), shop(), insert].concat();
     let mut scanned = scan(events).expect("readable");
-    assert_eq!((&scanned.marks[..], scanned.heartbeat), (&[said][..], Some(Micros(50))));
+    let placed = PlacedMark { rows_before: 0, mark: said };
+    assert_eq!((&scanned.marks[..], scanned.heartbeat), (&[placed][..], Some(Micros(50))));
     assert_eq!(scanned.rows.tables.len(), 1);
     let mut ledger = Ledger::default();
     stamp::stamp(&mut scanned.rows, &scanned.marks, &mut ledger, HERE, Micros(60));

@@ -1,5 +1,7 @@
+use proptest::prelude::*;
+
 use super::*;
-use crate::mark::{Eviction, Named};
+use crate::mark::{Eviction, Mark, Named};
 use crate::scn::Scn;
 use crate::transaction::{RowStamp, Span};
 
@@ -33,9 +35,10 @@ fn there(time: u64) -> Version {
     Version::new(Micros(time), THERE)
 }
 
-fn mark(named: &[(Version, &[u128])], evictions: &[(u128, Version)]) -> Mark {
+/// A mark at the head of a transaction.
+fn mark(named: &[(Version, &[u128])], evictions: &[(u128, Version)]) -> PlacedMark {
     let keys = |keys: &[u128]| keys.iter().map(|key| KeyHash(*key)).collect();
-    Mark {
+    let mark = Mark {
         source: THERE,
         watermark: Scn::ZERO,
         watermark_time: Micros::ZERO,
@@ -45,7 +48,8 @@ fn mark(named: &[(Version, &[u128])], evictions: &[(u128, Version)]) -> Mark {
             .iter()
             .map(|(key, version)| Eviction { key: KeyHash(*key), version: *version, events: vec![] })
             .collect(),
-    }
+    };
+    PlacedMark { rows_before: 0, mark }
 }
 
 #[test]
@@ -111,11 +115,11 @@ fn a_native_delete_of_an_evicted_row_becomes_an_eviction() {
 fn a_commit_time_far_ahead_of_the_heartbeat_is_cut_and_reported() {
     let mut ledger = Ledger::default();
     ledger.note_heartbeat(Micros(1000));
-    let mut one = rows([row(1, RowKind::Insert, 1, None)]);
+    let one = || rows([row(1, RowKind::Insert, 1, None)]);
     let commit = Micros(1000 + JUMP_MAX_US + 7);
-    let time = stamp(&mut one, &[], &mut ledger, HERE, commit);
+    let time = stamp(&mut one(), &[], &mut ledger, HERE, commit);
     assert_eq!(time, StampTime { time: Micros(1000 + JUMP_MAX_US), bumped: true, jump_us: 7 });
-    let next = stamp(&mut one, &[], &mut ledger, HERE, commit);
+    let next = stamp(&mut one(), &[], &mut ledger, HERE, commit);
     assert_eq!(next.time, Micros(1001 + JUMP_MAX_US));
 }
 
@@ -151,13 +155,117 @@ fn a_transaction_in_chunks_is_stamped_as_in_one_piece() {
     let mut whole = rows(make());
     stamp(&mut whole, &[], &mut whole_ledger, HERE, Micros(100));
     let mut chunks: Vec<Rows> = make().into_iter().map(|one| rows([one])).collect();
-    let naming = Naming::default();
-    let greatest = chunks.iter().filter_map(|chunk| max_known(chunk, &naming, &chunk_ledger)).max();
-    let time = stamp_time(Micros(100), greatest, &chunk_ledger);
-    chunks
-        .iter_mut()
-        .for_each(|chunk| stamp_rows(chunk, &naming, &mut chunk_ledger, Version::new(time.time, HERE)));
+    stamp_chunks(&mut chunks, &[], &mut chunk_ledger, Micros(100));
     assert!(chunks.iter().flat_map(|chunk| &chunk.rows).eq(&whole.rows));
+}
+
+/// As a large transaction passes: each chunk twice, with the marks that are found in it.
+fn stamp_chunks(chunks: &mut [Rows], marks: &[Vec<PlacedMark>], ledger: &mut Ledger, commit: Micros) {
+    let of = |index: usize| marks.get(index).map_or(&[][..], |marks| &marks[..]);
+    let mut naming = Naming::default();
+    let chunk_known = |(index, chunk): (usize, &Rows)| max_known(chunk, of(index), &mut naming, ledger);
+    let greatest = chunks.iter().enumerate().filter_map(chunk_known).max();
+    let local = Version::new(stamp_time(commit, greatest, ledger).time, HERE);
+    let mut naming = Naming::default();
+    for (index, chunk) in chunks.iter_mut().enumerate() {
+        stamp_rows(chunk, of(index), &mut naming, ledger, local);
+    }
+    finish(chunks.last_mut().expect("at least one chunk"), &mut naming, ledger);
+}
+
+/// A transaction that was applied in two parts: what the first named says nothing of the second's rows.
+/// It used to be remembered for the whole transaction, at 80 bytes a row.
+#[test]
+fn a_mark_names_the_rows_up_to_the_next_mark() {
+    let mut ledger = Ledger::default();
+    let mut parts = rows([
+        row(1, RowKind::Insert, 1, None),
+        row(2, RowKind::Insert, 2, None),
+        row(3, RowKind::Update, 1, None),
+    ]);
+    let second = PlacedMark { rows_before: 1, ..mark(&[(there(90), &[2, 4])], &[]) };
+    let marks = [mark(&[(there(90), &[1, 3])], &[]), second];
+    let time = stamp(&mut parts, &marks, &mut ledger, HERE, Micros(60));
+    assert_eq!((parts.rows[0].version, parts.rows[1].version), (there(90), there(90)));
+    // A change of key 1 that nobody named, such as a trigger's: above what the first part brought.
+    assert_eq!((time.time, parts.rows[2].version), (Micros(91), here(91)));
+    assert_eq!(parts.rows[2].base, Some(there(90)));
+    let mut silent: Vec<_> = parts.silent.iter().map(|silent| (silent.key.0, silent.version)).collect();
+    silent.sort();
+    assert_eq!(silent, [(3, there(90)), (4, there(90))]);
+    assert_eq!(ledger.newest(&KeyHash(3)), Some(there(90)));
+}
+
+/// A part meets a duplicate key, goes back to its savepoint and writes its mark anew: both name its rows.
+#[test]
+fn marks_with_no_row_between_them_name_the_same_rows() {
+    let mut ledger = Ledger::default();
+    let mut once = rows([row(1, RowKind::Delete, 1, None), row(2, RowKind::Insert, 2, None)]);
+    let first = mark(&[(there(90), &[1, 2])], &[]);
+    let again = mark(&[(there(90), &[2])], &[(1, there(90).evicted())]);
+    stamp(&mut once, &[first, again], &mut ledger, HERE, Micros(60));
+    assert_eq!((once.rows[0].kind, once.rows[0].version), (RowKind::Evict, there(90).evicted()));
+    assert_eq!((once.rows[1].version, once.silent.len()), (there(90), 0));
+}
+
+proptest! {
+    /// Where a reader cuts a large transaction into chunks shows in nothing.
+    #[test]
+    fn any_chunks_of_a_transaction_are_stamped_as_the_whole(
+        events in prop::collection::vec(
+            prop_oneof![
+                3 => (1..6_u128).prop_map(Ok),
+                1 => prop::collection::vec(1..6_u128, 0..4).prop_map(Err),
+            ],
+            1..25,
+        ),
+        known in prop::collection::vec((1..6_u128, 1..200_u64), 0..4),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let mut whole = Rows::default();
+        let (mut marks, mut times) = (Vec::new(), 90);
+        for event in &events {
+            let rows_before = whole.rows.len();
+            match event {
+                Ok(key) => whole.rows.push(row(rows_before as u32 + 1, RowKind::Update, *key, None)),
+                Err(keys) => {
+                    times += 1;
+                    marks.push(PlacedMark { rows_before, ..mark(&[(there(times), keys)], &[]) });
+                }
+            }
+        }
+        let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(events.len())).collect();
+        places.extend([0, events.len()]);
+        places.sort_unstable();
+        let rows_in = |events: &[Result<u128, Vec<u128>>]| events.iter().filter(|event| event.is_ok()).count();
+        let (mut chunks, mut chunk_marks) = (Vec::new(), Vec::new());
+        let mut rest = marks.iter();
+        for ends in places.windows(2) {
+            let before = rows_in(&events[..ends[0]]);
+            let inside = &events[ends[0]..ends[1]];
+            chunks.push(rows(whole.rows[before..before + rows_in(inside)].iter().copied()));
+            let here = rest.by_ref().take(inside.len() - rows_in(inside)).cloned();
+            let place = |placed: PlacedMark| PlacedMark { rows_before: placed.rows_before - before, ..placed };
+            chunk_marks.push(here.map(place).collect());
+        }
+        let (mut whole_ledger, mut chunk_ledger) = (Ledger::default(), Ledger::default());
+        for (key, time) in known {
+            whole_ledger.record(KeyHash(key), there(time));
+            chunk_ledger.record(KeyHash(key), there(time));
+        }
+        stamp(&mut whole, &marks, &mut whole_ledger, HERE, Micros(100));
+        stamp_chunks(&mut chunks, &chunk_marks, &mut chunk_ledger, Micros(100));
+        prop_assert!(chunks.iter().flat_map(|chunk| &chunk.rows).eq(&whole.rows));
+        let sorted = |rows: &[Rows]| {
+            let mut silent: Vec<_> = rows.iter().flat_map(|rows| &rows.silent).map(|key| (key.key, key.version)).collect();
+            silent.sort();
+            silent
+        };
+        prop_assert_eq!(sorted(&chunks), sorted(&[whole]));
+        for key in (1..6).map(KeyHash) {
+            prop_assert_eq!(chunk_ledger.newest(&key), whole_ledger.newest(&key));
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The one time of a transaction's local rows.
 
-use super::{Naming, real_keys};
+use std::collections::HashSet;
+
+use super::{Naming, PlacedMark, UNSTAMPED, real_keys};
 use crate::ledger::{Ledger, LedgerView};
 use crate::time::Micros;
 use crate::transaction::Rows;
@@ -23,9 +25,32 @@ pub struct StampTime {
 
 /// The greatest time of the versions that the ledger knows of the local rows' keys. For a large
 /// transaction: ask for each chunk, before any of them is stamped, and take the greatest.
-pub fn max_known(rows: &Rows, naming: &Naming, ledger: &impl LedgerView) -> Option<Micros> {
-    let local = rows.rows.iter().filter(|row| row.keys().all(|key| naming.version_of(key).is_none()));
-    local.flat_map(real_keys).filter_map(|key| ledger.newest(&key)).map(|version| version.time).max()
+///
+/// A local row of a transaction that was applied in parts may be of a key that a part before it brought,
+/// which the ledger does not show yet: everything those parts named counts as well.
+pub fn max_known(
+    rows: &Rows,
+    marks: &[PlacedMark],
+    naming: &mut Naming,
+    ledger: &impl LedgerView,
+) -> Option<Micros> {
+    let none = HashSet::new();
+    let mut greatest = None;
+    let mut ahead = marks.iter().peekable();
+    let take = |naming: &mut Naming, placed: &PlacedMark| drop(naming.mark(&placed.mark, &none));
+    for (index, row) in rows.rows.iter().enumerate() {
+        while let Some(placed) = ahead.next_if(|placed| placed.rows_before <= index) {
+            take(naming, placed);
+        }
+        let is_local = row.version == UNSTAMPED && row.keys().all(|key| !naming.names(key));
+        if is_local {
+            let known = real_keys(row).filter_map(|key| ledger.newest(&key)).map(|version| version.time);
+            greatest = greatest.max(known.max()).max(naming.closed());
+        }
+        naming.row(row.key);
+    }
+    ahead.for_each(|placed| take(naming, placed));
+    greatest
 }
 
 /// The time for the local rows of a transaction: its commit time, but

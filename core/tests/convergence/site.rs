@@ -9,7 +9,7 @@ use weft_core::key::KeyHash;
 use weft_core::ledger::{Ledger, LedgerView};
 use weft_core::mark::{Eviction, Mark, Named};
 use weft_core::scn::Scn;
-use weft_core::stamp;
+use weft_core::stamp::{self, PlacedMark};
 use weft_core::time::Micros;
 use weft_core::transaction::{RowKind, RowStamp, Rows, Span};
 use weft_core::version::Version;
@@ -119,7 +119,7 @@ impl Site {
         }
         stamps.iter_mut().enumerate().for_each(|(i, stamp)| stamp.row = i as u32 + 1);
         let mut rows = Rows { rows: stamps, ..Rows::default() };
-        let marks = Vec::from_iter(mark);
+        let marks = Vec::from_iter(mark.map(|mark| PlacedMark { rows_before: 0, mark }));
         let before: Vec<_> = rows.rows.iter().map(|row| self.ledger.newest(&row.key)).collect();
         stamp::stamp(&mut rows, &marks, &mut self.ledger, self.id, Micros(time));
         for (row, before) in rows.rows.iter().zip(before) {
