@@ -87,18 +87,26 @@ impl Server {
         file: u32,
         spill_bytes: usize,
     ) -> Result<(Vec<Assembled>, Format), AssembleError> {
-        let events = events_of(&self.data().join(format!("binlog.{file:06}")));
-        let mut assembler = Assembler::new(AssemblerConfig { spill_bytes });
-        assembler.place(file, 4);
-        let mut out = Vec::new();
-        let mut checksums = Checksums::new(Checksum::None);
-        for event in events {
-            let event = checksums.strip(event).expect("a valid event");
-            assembler.push(&event, &mut out)?;
-            while assembler.unpack(&mut out)? {}
-        }
-        Ok((out, assembler.format().expect("a format description event").clone()))
+        assembled_from(&self.data().join(format!("binlog.{file:06}")), file, spill_bytes)
     }
+}
+
+/// Everything in a closed binlog file, or why the stream stops.
+pub(crate) fn assembled_from(
+    path: &Path,
+    file: u32,
+    spill_bytes: usize,
+) -> Result<(Vec<Assembled>, Format), AssembleError> {
+    let mut assembler = Assembler::new(AssemblerConfig { spill_bytes });
+    assembler.place(file, 4);
+    let mut out = Vec::new();
+    let mut checksums = Checksums::new(Checksum::None);
+    for event in events_of(path) {
+        let event = checksums.strip(event).expect("a valid event");
+        assembler.push(&event, &mut out)?;
+        while assembler.unpack(&mut out)? {}
+    }
+    Ok((out, assembler.format().expect("a format description event").clone()))
 }
 
 impl Drop for Server {

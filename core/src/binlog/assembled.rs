@@ -7,6 +7,7 @@ use super::event::EventType;
 use super::format::EventError;
 use super::payload::PayloadError;
 use super::rows::RowsError;
+use super::table_map::TableMapError;
 use crate::gtid::Gtid;
 use crate::time::Micros;
 use crate::transaction::Ddl;
@@ -100,6 +101,8 @@ pub enum AssembleError {
     Rows(#[from] RowsError),
     #[error(transparent)]
     Payload(#[from] PayloadError),
+    #[error(transparent)]
+    TableMap(#[from] TableMapError),
     #[error(
         "the binlog has an event of type {code}, which this release does not know and which may not be ignored"
     )]
@@ -127,6 +130,8 @@ pub enum AssembleError {
     FileName(String),
     #[error("a transaction is rolled back to savepoint '{0}', the rows behind which were handed on already")]
     Savepoint(String),
+    #[error("a rows event names table {table_id}, which no table map before it does")]
+    NoTableMap { table_id: u64 },
     #[error("one statement locks more tables than this release holds")]
     TooManyTables,
 }

@@ -6,6 +6,8 @@
 
 mod statements;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 pub use super::assembled::{AssembleError, Assembled, Ending, RawDdl, RawTransaction, TxChunk};
@@ -15,6 +17,7 @@ use super::format::{Checksum, Format};
 use super::group::{AlterPhase, GtidEvent, Heartbeat, Rotate, log_index};
 use super::mysql_gtid::MySqlGtidEvent;
 use super::open::Open;
+use super::partial;
 use super::payload::Payload;
 use super::rows::{RowsEvent, unpack};
 use super::table_map::TableMap;
@@ -137,6 +140,7 @@ impl Assembler {
             | DeleteRowsV1
             | WriteRowsV2
             | UpdateRowsV2
+            | PartialUpdateRows
             | DeleteRowsV2
             | WriteRowsCompressedV1
             | UpdateRowsCompressedV1
@@ -153,7 +157,7 @@ impl Assembler {
             }
             TransactionPayload if self.open.is_some() => self.payload = Some(Payload::open(event)?),
             TransactionPayload => return Err(AssembleError::OutsideTransaction { kind: header.kind }),
-            StartV3 | PreGaWriteRows | PreGaUpdateRows | PreGaDeleteRows | PartialUpdateRows => {
+            StartV3 | PreGaWriteRows | PreGaUpdateRows | PreGaDeleteRows => {
                 return Err(AssembleError::Unsupported { kind: header.kind });
             }
             Unknown(code) if !header.is_ignorable() => return Err(AssembleError::UnknownEvent { code }),
@@ -308,12 +312,27 @@ impl Assembler {
         out: &mut Vec<Assembled>,
     ) -> Result<(), AssembleError> {
         let format = self.format.as_ref().ok_or(AssembleError::NoFormat { kind: header.kind })?;
-        let event = unpack(event)?;
+        let event = match header.kind {
+            EventType::PartialUpdateRows => Cow::Owned(self.complete(event, format)?),
+            _ => unpack(event)?,
+        };
         let rows = RowsEvent::parse(&event, format)?;
         let open = self.open.as_mut().ok_or(AssembleError::OutsideTransaction { kind: header.kind })?;
         let chunk = open.rows(&event, rows.ends_statement(), self.config.spill_bytes);
         out.extend(chunk.map(Assembled::Chunk));
         Ok(())
+    }
+
+    /// A partial update with whole rows.
+    fn complete(&self, event: &[u8], format: &Format) -> Result<Vec<u8>, AssembleError> {
+        let table_id = partial::table_id(event)?;
+        for map in self.open.iter().flat_map(|open| &open.maps).rev() {
+            let map = TableMap::parse(map, format)?;
+            if map.table_id == table_id {
+                return Ok(partial::complete(event, &map.bare_columns()?, format)?);
+            }
+        }
+        Err(AssembleError::NoTableMap { table_id })
     }
 
     fn close(

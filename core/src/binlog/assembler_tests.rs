@@ -342,6 +342,18 @@ fn a_payload_holds_the_events_of_one_transaction_only() {
     assert_eq!(alone, Err(AssembleError::OutsideTransaction { kind }));
 }
 
+#[test]
+fn a_partial_update_needs_the_table_map_of_its_table() {
+    let partial = event(EventType::PartialUpdateRows, 380, &[9, 0, 0, 0, 0, 0, 1, 0, 2, 0, 2, 3, 3]);
+    let head = [mysql_gtid(300, 5), query(320, "d", "BEGIN")];
+    let without = all(&mut assembler(1 << 20), &[&head[..], std::slice::from_ref(&partial)].concat());
+    assert_eq!(without, Err(AssembleError::NoTableMap { table_id: 9 }));
+    let events = [&head[..], &[table_map(340, 9), partial, xid(400)]].concat();
+    let out = all(&mut assembler(1 << 20), &events).expect("understood");
+    let map_bytes = table_map(340, 9).len();
+    assert_eq!(transaction(&out).events[map_bytes + 4], EventType::UpdateRowsV2.code());
+}
+
 fn any_event() -> impl Strategy<Value = Vec<u8>> {
     let statements =
         ["BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT a", "ROLLBACK TO a", "DROP TABLE t", "XA START 'x'"];

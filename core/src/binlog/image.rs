@@ -132,7 +132,7 @@ pub fn image_len(columns: &[Column], bytes: &[u8]) -> Result<usize, Malformed> {
 
 /// Lengths of the length prefix and of the value behind it.
 #[inline]
-fn measure(column: &Column, bytes: &[u8]) -> Result<(usize, usize), Malformed> {
+pub(super) fn measure(column: &Column, bytes: &[u8]) -> Result<(usize, usize), Malformed> {
     let meta = column.meta;
     let fixed = match column.type_code {
         TINY | YEAR => 1,

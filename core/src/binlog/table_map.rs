@@ -165,6 +165,14 @@ impl<'a> TableMap<'a> {
         })
     }
 
+    /// The columns as far as images of them can be measured: types and metadata only.
+    pub(super) fn bare_columns(&self) -> Result<Vec<Column>, TableMapError> {
+        let bare = |(index, &(type_code, meta)): (usize, &(u8, u16))| {
+            column(index, type_code, meta, true, &Metadata::default(), None)
+        };
+        Ok(self.column_types()?.iter().enumerate().map(bare).collect())
+    }
+
     /// Type byte and metadata of each column.
     fn column_types(&self) -> Result<Vec<(u8, u16)>, TableMapError> {
         let mut cursor = Cursor::new(self.type_meta, "column metadata");

@@ -17,7 +17,7 @@ use std::io::Read;
 use crate::binlog::Malformed;
 use crate::binlog::charset::{self, BINARY};
 use crate::binlog::image::{BLOB_COMPRESSED, JSON, STRING, VARCHAR_COMPRESSED, real_type, string_max_bytes};
-use crate::binlog::{decimal, value::Value};
+use crate::binlog::{decimal, json, value::Value};
 use crate::catalog::Column;
 use crate::tables::{TableName, quote};
 
@@ -166,7 +166,11 @@ fn bytes_literal(out: &mut String, bytes: &[u8], column: &Column) -> Result<(), 
             unpacked = unpack_column(bytes).ok_or(not_printable(column, "damaged compressed content"))?;
             &unpacked
         }
-        JSON => return Err(not_printable(column, "binary JSON")),
+        // MySQL's documents are binary; as text every server takes them.
+        JSON => {
+            hex(out, "_utf8mb4 ", json::text(bytes)?.as_bytes(), 0);
+            return Ok(());
+        }
         _ => bytes,
     };
     if column.collation == BINARY || column.collation == 0 {
