@@ -5,109 +5,18 @@
 //! - `general_ci.bin`: pairs of big-endian `u16` (code point, weight), rising, for the characters of
 //!   utf8mb3/utf8mb4_general_ci whose weight is not their code point;
 //! - `unicode_ci.deflate`: raw DEFLATE; for each code point from 0 a count byte and that many
-//!   big-endian `u16` weights of utf8mb3/utf8mb4_unicode_ci; count 255: the implicit weights of UCA.
+//!   big-endian `u16` weights of utf8mb3/utf8mb4_unicode_ci; count 255: the implicit weights of UCA;
+//! - `bytewise.deflate`: raw DEFLATE; 256 weights of one byte for each collation of a character set of
+//!   single bytes.
 //!
 //! A test on a real server compares every character and random pairs of strings.
 
 use std::io::Read;
 use std::sync::LazyLock;
 
-/// A collation that pads with spaces, and its twin that does not.
-struct Collation {
-    /// As `information_schema.collations.id`; the twin's is greater by [`NOPAD`].
-    id: u16,
-    name: &'static str,
-    nopad_name: &'static str,
-    weights: Weights,
-}
+mod list;
 
-/// The distance between the ids of a collation and its nopad twin.
-const NOPAD: u16 = 1024;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Weights {
-    /// The bytes themselves; a space is these bytes.
-    Bytes(&'static [u8]),
-    /// a-z as A-Z.
-    AsciiGeneral,
-    Latin1Swedish,
-    /// One weight a character; all characters outside the basic plane are equal.
-    Utf8General,
-    /// Any number of weights a character (Unicode collation algorithm 4.0.0, first level); all
-    /// characters outside the basic plane are equal.
-    Utf8Unicode,
-}
-
-macro_rules! bin {
-    ($id:expr, $charset:expr, $space:expr) => {
-        Collation {
-            id: $id,
-            name: concat!($charset, "_bin"),
-            nopad_name: concat!($charset, "_nopad_bin"),
-            weights: Weights::Bytes($space),
-        }
-    };
-}
-
-macro_rules! ci {
-    ($id:expr, $name:expr, $weights:expr) => {
-        Collation {
-            id: $id,
-            name: concat!($name, "_ci"),
-            nopad_name: concat!($name, "_nopad_ci"),
-            weights: $weights,
-        }
-    };
-}
-
-/// Rising by id. `binary` (63) is apart: it has no twin and no padding.
-static COLLATIONS: [Collation; 45] = [
-    ci!(8, "latin1_swedish", Weights::Latin1Swedish),
-    ci!(11, "ascii_general", Weights::AsciiGeneral),
-    ci!(33, "utf8mb3_general", Weights::Utf8General),
-    bin!(43, "macce", b" "),
-    ci!(45, "utf8mb4_general", Weights::Utf8General),
-    bin!(46, "utf8mb4", b" "),
-    bin!(47, "latin1", b" "),
-    bin!(50, "cp1251", b" "),
-    bin!(53, "macroman", b" "),
-    bin!(55, "utf16", b"\0 "),
-    bin!(58, "cp1257", b" "),
-    bin!(61, "utf32", b"\0\0\0 "),
-    bin!(62, "utf16le", b" \0"),
-    bin!(64, "armscii8", b" "),
-    bin!(65, "ascii", b" "),
-    bin!(66, "cp1250", b" "),
-    bin!(67, "cp1256", b" "),
-    bin!(68, "cp866", b" "),
-    bin!(69, "dec8", b" "),
-    bin!(70, "greek", b" "),
-    bin!(71, "hebrew", b" "),
-    bin!(72, "hp8", b" "),
-    bin!(73, "keybcs2", b" "),
-    bin!(74, "koi8r", b" "),
-    bin!(75, "koi8u", b" "),
-    bin!(77, "latin2", b" "),
-    bin!(78, "latin5", b" "),
-    bin!(79, "latin7", b" "),
-    bin!(80, "cp850", b" "),
-    bin!(81, "cp852", b" "),
-    bin!(82, "swe7", b" "),
-    bin!(83, "utf8mb3", b" "),
-    bin!(84, "big5", b" "),
-    bin!(85, "euckr", b" "),
-    bin!(86, "gb2312", b" "),
-    bin!(87, "gbk", b" "),
-    bin!(88, "sjis", b" "),
-    bin!(89, "tis620", b" "),
-    bin!(90, "ucs2", b"\0 "),
-    bin!(91, "ujis", b" "),
-    bin!(93, "geostd8", b" "),
-    bin!(96, "cp932", b" "),
-    bin!(98, "eucjpms", b" "),
-    ci!(192, "utf8mb3_unicode", Weights::Utf8Unicode),
-    ci!(224, "utf8mb4_unicode", Weights::Utf8Unicode),
-];
+use list::{COLLATIONS, Collation, NOPAD, Weights};
 
 /// Id of `binary`.
 pub const BINARY: u16 = 63;
@@ -123,7 +32,8 @@ const UNICODE_SPACE: u16 = 0x0209;
 fn find(collation: u16) -> Option<(&'static Collation, bool)> {
     let by_id = |id: u16| COLLATIONS.binary_search_by_key(&id, |c| c.id).ok().map(|at| &COLLATIONS[at]);
     let pads = collation < NOPAD;
-    by_id(if pads { collation } else { collation - NOPAD }).map(|found| (found, pads))
+    let found = by_id(if pads { collation } else { collation - NOPAD })?;
+    (pads || !found.nopad_name.is_empty()).then_some((found, pads))
 }
 
 /// Whether the collation with this id is weighed exactly.
@@ -135,7 +45,7 @@ pub fn supported(collation: u16) -> bool {
 pub fn supported_names() -> &'static [&'static str] {
     static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
         let both = COLLATIONS.iter().flat_map(|collation| [collation.name, collation.nopad_name]);
-        std::iter::once("binary").chain(both).collect()
+        std::iter::once("binary").chain(both.filter(|name| !name.is_empty())).collect()
     });
     &NAMES
 }
@@ -146,6 +56,7 @@ pub fn id_of(name: &str) -> Option<u16> {
         return Some(BINARY);
     }
     COLLATIONS.iter().find_map(|collation| match name {
+        "" => None,
         _ if name == collation.name => Some(collation.id),
         _ if name == collation.nopad_name => Some(collation.id + NOPAD),
         _ => None,
@@ -172,13 +83,10 @@ pub fn weigh_into(out: &mut Vec<u8>, collation: u16, value: &[u8]) -> bool {
             out.extend_from_slice(value);
             space
         }
-        Weights::AsciiGeneral => {
-            out.extend(value.iter().map(u8::to_ascii_uppercase));
-            b" "
-        }
-        Weights::Latin1Swedish => {
-            out.extend(value.iter().map(|byte| latin1_swedish(*byte)));
-            b" "
+        Weights::Bytewise(table) => {
+            let weights: &[u8] = &SINGLE_BYTES[table * 256..][..256];
+            out.extend(value.iter().map(|byte| weights[usize::from(*byte)]));
+            &weights[usize::from(b' ')..][..1]
         }
         Weights::Utf8General => {
             each_character(value, |character| match character {
@@ -222,26 +130,15 @@ fn each_character(text: &[u8], mut each: impl FnMut(Result<u32, u8>)) {
     }
 }
 
-/// latin1_swedish_ci's weight of a byte.
-fn latin1_swedish(byte: u8) -> u8 {
-    match byte {
-        b'a'..=b'z' => byte - 0x20,
-        0xC0..=0xC3 | 0xE0..=0xE3 => b'A',
-        0xC4 | 0xC6 | 0xE4 | 0xE6 => 0x5C,
-        0xC5 | 0xE5 => 0x5B,
-        0xC7 | 0xE7 => b'C',
-        0xC8..=0xCB | 0xE8..=0xEB => b'E',
-        0xCC..=0xCF | 0xEC..=0xEF => b'I',
-        0xD0 | 0xF0 => b'D',
-        0xD1 | 0xF1 => b'N',
-        0xD2..=0xD5 | 0xF2..=0xF5 => b'O',
-        0xD6 | 0xF6 => 0x5D,
-        0xD9..=0xDB | 0xF9..=0xFB => b'U',
-        0xDC | 0xDD | 0xFC | 0xFD => b'Y',
-        0xF8 => 0xD8,
-        0xFE => 0xDE,
-        other => other,
-    }
+/// The weights of all bytes, one collation of single bytes after the other.
+static SINGLE_BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| unpack(include_bytes!("bytewise.deflate")));
+
+fn unpack(packed: &[u8]) -> Vec<u8> {
+    let mut table = Vec::new();
+    flate2::read::DeflateDecoder::new(packed)
+        .read_to_end(&mut table)
+        .expect("the table that was built in is whole");
+    table
 }
 
 /// utf8mb3/utf8mb4_general_ci's weight of each character of the basic plane.
@@ -255,10 +152,7 @@ static GENERAL: LazyLock<Vec<u16>> = LazyLock::new(|| {
 
 /// The table of unicode_ci, unpacked: where each character's entry begins, and the entries.
 static UNICODE: LazyLock<(Vec<u32>, Vec<u8>)> = LazyLock::new(|| {
-    let mut entries = Vec::new();
-    flate2::read::DeflateDecoder::new(&include_bytes!("unicode_ci.deflate")[..])
-        .read_to_end(&mut entries)
-        .expect("the table that was built in is whole");
+    let entries = unpack(include_bytes!("unicode_ci.deflate"));
     let mut starts = Vec::with_capacity(0x1_0000);
     let mut at = 0;
     while at < entries.len() {
@@ -317,6 +211,8 @@ mod tests {
         assert!(equal("utf8mb4_bin", "a", "a "));
         assert!(!equal("utf8mb4_nopad_bin", "a", "a "));
         assert!(!equal("binary", "a", "a "));
+        assert!(equal("latin1_swedish_ci", "a ", "A") && !equal("latin1_general_cs", "a", "A"));
+        assert!(!equal("latin1_swedish_nopad_ci", "a ", "a"));
         assert!(equal("utf16_bin", "\0a\0 ", "\0a"));
         assert!(!equal("utf16_bin", "\0a \0", "\0a"));
     }
@@ -326,8 +222,20 @@ mod tests {
         assert!(COLLATIONS.is_sorted_by_key(|collation| collation.id));
         assert!(supported_names().iter().all(|name| id_of(name).is_some_and(supported)));
         assert_eq!(id_of("utf8mb4_general_nopad_ci"), Some(1069));
-        assert!(!supported(31) && !supported(0) && !supported(63 + 1024) && !supported(u16::MAX));
+        assert!(
+            !supported(2) && !supported(31) && !supported(0) && !supported(63 + 1024) && !supported(u16::MAX)
+        );
         assert_eq!(UNICODE.0.len(), 0x1_0000);
+        let tables: Vec<usize> = COLLATIONS
+            .iter()
+            .filter_map(|collation| match collation.weights {
+                Weights::Bytewise(table) => Some(table),
+                _ => None,
+            })
+            .collect();
+        assert!(tables.iter().copied().eq(0..tables.len()), "every table has its collation");
+        assert_eq!(SINGLE_BYTES.len(), tables.len() * 256);
+        assert!(supported(94) && !supported(94 + 1024), "latin1_spanish_ci has no twin");
     }
 
     proptest! {
