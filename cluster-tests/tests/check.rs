@@ -190,6 +190,12 @@ async fn tables_that_cannot_go_both_ways_are_named_at_their_instance() {
             "cascade",
         ),
         (
+            "CREATE TABLE shop.x (id INT PRIMARY KEY, a VARCHAR(9) COLLATE utf8mb4_bin, UNIQUE (a(3)))",
+            "shop.x",
+            Level::Error,
+            "prefix-key",
+        ),
+        (
             "CREATE TABLE shop.x (id INT PRIMARY KEY); CREATE TRIGGER shop.fire BEFORE INSERT ON shop.x FOR EACH ROW \
              SET NEW.id = NEW.id",
             "shop.x",

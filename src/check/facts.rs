@@ -87,6 +87,8 @@ pub struct KeyColumn {
     /// `PRIMARY` or the unique key's name.
     pub key: String,
     pub column: String,
+    /// Only the first characters or bytes of the column are in the key.
+    pub prefix: bool,
     pub collation: Option<Collation>,
 }
 

@@ -90,18 +90,19 @@ async fn read_keys(conn: &mut Conn, tables: &mut Tables) -> Result<(), Error> {
     let ids: HashMap<String, u16> =
         ids.into_iter().filter_map(|(name, id)| Some((name, u16::try_from(id).ok()?))).collect();
     let query = format!(
-        "SELECT table_schema, table_name, index_name, column_name FROM information_schema.statistics \
+        "SELECT table_schema, table_name, index_name, column_name, \
+         sub_part IS NOT NULL FROM information_schema.statistics \
          WHERE non_unique = 0 AND table_schema NOT IN {INTERNAL} \
          ORDER BY table_schema, table_name, index_name, seq_in_index"
     );
-    let rows: Vec<(String, String, String, Option<String>)> = conn.query(query).await?;
-    for (schema, table, key, column) in rows {
+    let rows: Vec<(String, String, String, Option<String>, bool)> = conn.query(query).await?;
+    for (schema, table, key, column, prefix) in rows {
         let Some(facts) = tables.get_mut(&TableName::new(schema, table)) else { continue };
         let column = column.unwrap_or_default();
         let of_column = facts.columns.iter().find(|own| own.name == column);
         let collation = of_column.and_then(|own| own.collation.clone());
         let collation = collation.map(|name| Collation { id: ids.get(&name).copied().unwrap_or(0), name });
-        facts.keys.push(KeyColumn { key, column, collation });
+        facts.keys.push(KeyColumn { key, column, prefix, collation });
     }
     Ok(())
 }

@@ -47,6 +47,13 @@ pub(super) fn keys_and_engines(subject: &Subject<'_>) -> Vec<Finding> {
                 );
                 found("collation", what, fix);
             }
+            for column in table.keys.iter().filter(|column| column.prefix) {
+                let what = format!(
+                    "key {} of table {} holds only the beginning of {}, and Weft compares whole values",
+                    column.key, table.name, column.column
+                );
+                found("prefix-key", what, format!("ALTER TABLE {name}: make the key over the whole column"));
+            }
         }
     }
     findings
@@ -64,10 +71,14 @@ fn supported_like(name: &str) -> String {
     if names.is_empty() { "utf8mb4_general_ci".to_owned() } else { names.join(", ") }
 }
 
-/// MariaDB does not log the rows that a cascade changes.
+/// MariaDB does not log the rows that a cascade changes, and the target does not cascade: it applies
+/// what the source checked without checking again.
 pub(super) fn cascades(subject: &Subject<'_>) -> Vec<Finding> {
-    let two_way = chosen(subject).filter(|(channel, _)| channel.is_two_way());
-    let found = two_way.flat_map(|(channel, table)| {
+    let reads_here = |channel: &Channel| {
+        channel.directions.iter().any(|direction| direction.from == subject.facts.instance)
+    };
+    let from_here = chosen(subject).filter(|(channel, _)| reads_here(channel));
+    let found = from_here.flat_map(|(channel, table)| {
         table.cascades.iter().map(move |cascade| {
             let what = format!(
                 "foreign key {} of table {} is {}: the server does not log the rows that it changes, so the sites \

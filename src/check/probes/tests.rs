@@ -68,7 +68,12 @@ fn table(name: &str) -> TableFacts {
         engine: "InnoDB".to_owned(),
         transactional: true,
         columns: vec![id],
-        keys: vec![KeyColumn { key: "PRIMARY".to_owned(), column: "id".to_owned(), collation: None }],
+        keys: vec![KeyColumn {
+            key: "PRIMARY".to_owned(),
+            column: "id".to_owned(),
+            prefix: false,
+            collation: None,
+        }],
         triggers: Vec::new(),
         cascades: Vec::new(),
     }
@@ -203,10 +208,13 @@ fn tables_that_cannot_be_replicated_are_errors_of_their_channel() {
     );
     assert_eq!(change(|table| table.triggers.push("t".to_owned())), ["triggers"]);
     let collated = |id| Some(Collation { name: "latin1_german2_ci".to_owned(), id });
-    let key = |collation| KeyColumn { key: "u".to_owned(), column: "id".to_owned(), collation };
+    let key =
+        |collation| KeyColumn { key: "u".to_owned(), column: "id".to_owned(), prefix: false, collation };
     let keyed = move |id| found(move |facts| facts.tables[0].keys.push(key(collated(id))));
     assert_eq!(keyed(31), [(Level::Error, "collation")]);
     assert_eq!(keyed(45), []);
+    let prefixed = KeyColumn { prefix: true, ..key(None) };
+    assert_eq!(found(|facts| facts.tables[0].keys.push(prefixed)), [(Level::Error, "prefix-key")]);
     let taken_out = |facts: &mut InstanceFacts| {
         facts.tables[0].name = TableName::new("shop", "audit_log");
         facts.tables[0].keys.clear();
