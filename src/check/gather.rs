@@ -12,6 +12,7 @@ use super::finding::Finding;
 use super::grants::Grants;
 use super::tables;
 use crate::config::Server;
+use crate::mysql::connect::Role;
 
 /// Longest wait for a connection, and for any one of the queries.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -98,7 +99,7 @@ async fn read(
     server: &Server,
     filters: &[&TableFilter],
 ) -> Result<InstanceFacts, Error> {
-    conn.query_drop("SET SESSION time_zone = '+00:00', sql_mode = ''").await?;
+    conn.query_drop(Role::Control.settings()).await?;
     let version: String = conn.query_first("SELECT VERSION()").await?.unwrap_or_default();
     let mut facts = InstanceFacts {
         instance: instance.to_owned(),

@@ -55,7 +55,8 @@ pub enum Role {
 }
 
 impl Role {
-    fn settings(self) -> String {
+    /// The statement that sets a session up.
+    pub(crate) fn settings(self) -> String {
         let (sql_mode, foreign_key_checks, net_write_timeout_s) = match self {
             Role::Control => ("", 1, 60),
             Role::Dump => ("", 1, 600),
