@@ -10,6 +10,7 @@ mod large;
 mod links;
 mod load;
 mod loops;
+mod mesh;
 mod operations;
 mod owners;
 mod pair;
