@@ -84,6 +84,19 @@ pub type Change = String;
 
 /// The changes of the users' tables in a server's binlogs, in order, by table and first column.
 pub async fn changes(server: &Server) -> HashMap<String, Vec<Change>> {
+    by_key(&decoded(server).await)
+}
+
+/// The transactions of a server's binlogs in the order of their commits: of each, table and change of
+/// every row event.
+pub async fn transactions(server: &Server) -> Vec<Vec<(String, Change)>> {
+    let text = decoded(server).await;
+    let transactions = text.split("\tGTID ").skip(1);
+    transactions.map(|one| row_events(one).into_iter().map(as_change).collect()).collect()
+}
+
+/// All of a server's binlogs, as `mariadb-binlog -v` writes them.
+async fn decoded(server: &Server) -> String {
     let files = server.binlog_files().await;
     let mut command = Command::new("mariadb-binlog");
     command.args(["--no-defaults", "--base64-output=DECODE-ROWS", "-v"]);
@@ -92,7 +105,7 @@ pub async fn changes(server: &Server) -> HashMap<String, Vec<Change>> {
         .await
         .expect("running a program does not panic");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    by_key(&String::from_utf8_lossy(&output.stdout))
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// The tables whose rows changed since a position of the server's binlog.
@@ -109,23 +122,35 @@ pub async fn tables_since(server: &Server, (file, position): (String, u64)) -> B
     tables.filter_map(|rest| Some(rest.split_once(" mapped")?.0.replace('`', ""))).collect()
 }
 
+/// Table, kind and cells of a row event.
+type RowEvent = (String, char, Vec<String>);
+
 /// Reads the comments that `mariadb-binlog -v` writes for each row.
-fn by_key(text: &str) -> HashMap<String, Vec<Change>> {
-    let mut rows: Vec<(String, String, Vec<String>)> = Vec::new();
+fn row_events(text: &str) -> Vec<RowEvent> {
+    let mut rows: Vec<RowEvent> = Vec::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("### ")) {
         let heads = [("INSERT INTO ", 'I'), ("UPDATE ", 'U'), ("DELETE FROM ", 'D')];
         if let Some((table, kind)) =
             heads.iter().find_map(|(head, kind)| Some((line.strip_prefix(head)?, kind)))
         {
-            rows.push((table.replace('`', ""), kind.to_string(), Vec::new()));
+            rows.push((table.replace('`', ""), *kind, Vec::new()));
         } else if let (Some((_, _, cells)), true) = (rows.last_mut(), line.trim_start().starts_with('@')) {
             cells.push(line.trim().to_owned());
         }
     }
+    rows
+}
+
+fn as_change((table, kind, cells): RowEvent) -> (String, Change) {
+    (table, format!("{kind} {}", cells.join(" ")))
+}
+
+fn by_key(text: &str) -> HashMap<String, Vec<Change>> {
     let mut by_key: HashMap<String, Vec<Change>> = HashMap::new();
-    for (table, kind, cells) in rows.into_iter().filter(|(table, ..)| table.starts_with("shop.")) {
-        let key = cells.first().cloned().unwrap_or_default();
-        by_key.entry(format!("{table} {key}")).or_default().push(format!("{kind} {}", cells.join(" ")));
+    for event in row_events(text).into_iter().filter(|(table, ..)| table.starts_with("shop.")) {
+        let key = event.2.first().cloned().unwrap_or_default();
+        let (table, change) = as_change(event);
+        by_key.entry(format!("{table} {key}")).or_default().push(change);
     }
     by_key
 }

@@ -1,6 +1,7 @@
 //! The model database against a real server: the same small scripts of two or three sessions, step by
 //! step, on both. What the model makes a session wait for, the server does too; results, duplicate
-//! keys and rows are the same.
+//! keys and rows are the same, and so is the binlog: which transactions are in it, in which order, and
+//! what each of them holds.
 //!
 //! A script ends early where the server waits and the model does not (InnoDB hands some locks on when
 //! a statement is rolled back, which the model leaves out): the model locks no more than a server,
@@ -9,14 +10,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cluster_tests::oracle::{self, Change};
 use cluster_tests::servers::{Server, ServerOptions};
-use cluster_tests::sim::database::{Database, Denied, SessionId};
+use cluster_tests::sim::database::{Database, Denied, Event, Logged, MarkId, SessionId};
 use cluster_tests::sim::row::{Row, WITH_UNIQUE};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::JoinHandle;
+use weft_core::instance::InstanceId;
+use weft_core::mark::{Epoch, Mark};
+use weft_core::scn::Scn;
 use weft_core::sink::step::Isolation;
 use weft_core::time::Micros;
 
@@ -86,8 +91,8 @@ impl Op {
         let found = |row: Option<Row>| u64::from(row.is_some());
         let result = match self {
             Op::Insert(row) => model.insert(session, WITH_UNIQUE, row).map(|()| 1),
-            Op::SetValue(id, value) => set(model, session, id, None, value),
-            Op::SetUnique(id, unique, value) => set(model, session, id, Some(unique), value),
+            Op::SetValue(id, value) => set(model, session, id, None, Some(value)),
+            Op::SetUnique(id, unique, value) => set(model, session, id, Some(unique), Some(value)),
             Op::Delete(id) => model.delete(session, WITH_UNIQUE, id).map(|()| 1),
             Op::SelectId(id) => model.lock_by_id(session, WITH_UNIQUE, id).map(found),
             Op::SelectUnique(unique) => model.lock_by_unique(session, WITH_UNIQUE, unique).map(found),
@@ -112,10 +117,10 @@ fn set(
     session: SessionId,
     id: u16,
     unique: Option<u16>,
-    value: u64,
+    value: Option<u64>,
 ) -> Result<u64, Denied> {
     let row = model.lock_by_id(session, WITH_UNIQUE, id)?.ok_or(Denied::Missing)?;
-    let after = Row { unique: unique.unwrap_or(row.unique), value, ..row };
+    let after = Row { unique: unique.unwrap_or(row.unique), value: value.unwrap_or(row.value), ..row };
     model.update(session, WITH_UNIQUE, id, after).map(|()| 1)
 }
 
@@ -189,7 +194,7 @@ impl Client {
 }
 
 /// How a script ended.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     Whole,
     /// Deadlocks have no one victim.
@@ -252,7 +257,34 @@ impl Script<'_> {
     }
 }
 
-async fn run(seed: u64, server: &Server, watcher: &mut Conn) -> End {
+/// A row event as [`oracle::transactions`] writes it; None: a mark.
+fn change_of(event: &Event) -> Option<Change> {
+    let cells = |row: &Row| {
+        let unique = if row.unique == 0 { "NULL".to_owned() } else { row.unique.to_string() };
+        format!("@1={} @2={unique} @3={}", row.id, row.value)
+    };
+    let Event::Row { before, after, .. } = event else { return None };
+    Some(match (before, after) {
+        (None, after) => format!("I {}", after.iter().map(cells).collect::<String>()),
+        (Some(before), Some(after)) => format!("U {} {}", cells(before), cells(after)),
+        (Some(before), None) => format!("D {}", cells(before)),
+    })
+}
+
+/// What the model's binlog holds, as [`oracle::transactions`] says what a server's does.
+fn logged(model: &Database, table: &str) -> Vec<Vec<(String, Change)>> {
+    let change = |event| (table.to_owned(), change_of(event).expect("no script writes marks"));
+    model.binlog.iter().map(|logged| logged.events.iter().map(change).collect()).collect()
+}
+
+/// How a script ended, and what the model's binlog holds of it.
+struct Ran {
+    end: End,
+    logged: Vec<Vec<(String, Change)>>,
+    log: Vec<String>,
+}
+
+async fn run(seed: u64, server: &Server, watcher: &mut Conn) -> Ran {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut model = Database::default();
     let table = format!("m.t{seed}");
@@ -262,10 +294,12 @@ async fn run(seed: u64, server: &Server, watcher: &mut Conn) -> End {
     for id in 1..7 {
         let row = Row { id, unique: rng.random_range(0..5), value: 0 };
         if rng.random_bool(0.4) && model.insert(setup, WITH_UNIQUE, row).is_ok() {
+            model.commit(setup, Micros::ZERO).expect("connected");
             watcher.query_drop(Op::Insert(row).sql(&table)).await.expect("no duplicate");
         }
     }
-    model.commit(setup, Micros::ZERO).expect("connected");
+    // A duplicate keeps locks.
+    model.disconnect(setup);
     // Keeps what is deleted from being purged, so that the gaps are where the model has them.
     let mut snapshot = server.conn().await;
     let keep =
@@ -311,7 +345,7 @@ async fn run(seed: u64, server: &Server, watcher: &mut Conn) -> End {
         // Ends what still waits; a session that is gone already is as good.
         let _ = script.watcher.query_drop(format!("KILL CONNECTION {}", client.id)).await;
     }
-    end
+    Ran { end, logged: logged(&script.model, &script.table), log: script.log }
 }
 
 #[tokio::test]
@@ -320,10 +354,123 @@ async fn the_model_locks_and_answers_as_a_server_does() {
     let mut watcher = server.conn().await;
     watcher.query_drop("CREATE DATABASE m").await.expect("a new schema");
     let mut ends: BTreeMap<End, u64> = BTreeMap::new();
+    let mut runs = Vec::new();
     for seed in 0..SCRIPTS {
-        *ends.entry(run(seed, &server, &mut watcher).await).or_default() += 1;
+        let ran = run(seed, &server, &mut watcher).await;
+        *ends.entry(ran.end).or_default() += 1;
+        runs.push((format!("m.t{seed}"), ran.logged, ran.log));
+    }
+    let binlog = oracle::transactions(&server).await;
+    for (table, model, log) in runs {
+        let of_table = |one: &&Vec<(String, Change)>| one.iter().any(|(changed, _)| *changed == table);
+        let server: Vec<_> = binlog.iter().filter(of_table).cloned().collect();
+        assert_eq!(model, server, "the model's binlog, and the server's:\n{}", log.join("\n"));
     }
     println!("{ends:?}");
     let more = ends.get(&End::ServerWaitsMore).copied().unwrap_or(0);
     assert!(more * 10 <= SCRIPTS, "the server waited where the model did not, too often: {ends:?}");
+}
+
+/// What a statement of the next test does on both sides.
+enum Both {
+    Mark(u64),
+    Insert(u16),
+    Touch(u16),
+    Delete(u16),
+    Savepoint,
+    RollBackToSavepoint,
+    Commit,
+}
+
+impl Both {
+    fn sql(&self) -> String {
+        match self {
+            Both::Mark(epoch) => format!(
+                "UPDATE m.mark SET epoch = {epoch}, body = CONCAT(body, 'x') WHERE shard = 0 AND epoch <= {epoch}"
+            ),
+            Both::Insert(id) => format!("INSERT INTO m.rows VALUES ({id}, NULL, 0)"),
+            Both::Touch(id) => format!("UPDATE m.rows SET v = v WHERE id = {id}"),
+            Both::Delete(id) => format!("DELETE FROM m.rows WHERE id = {id}"),
+            Both::Savepoint => "SAVEPOINT s".into(),
+            Both::RollBackToSavepoint => "ROLLBACK TO SAVEPOINT s".into(),
+            Both::Commit => "COMMIT".into(),
+        }
+    }
+
+    fn on_model(&self, model: &mut Database, session: SessionId) {
+        let result = match self {
+            Both::Mark(epoch) => {
+                let of = MarkId { source: 0, shard: 0 };
+                model.write_mark(session, of, Epoch(*epoch), &mark(*epoch), true).map(|_| ())
+            }
+            Both::Insert(id) => model.insert(session, WITH_UNIQUE, Row { id: *id, unique: 0, value: 0 }),
+            Both::Touch(id) => set(model, session, *id, None, None).map(|_| ()),
+            Both::Delete(id) => model.delete(session, WITH_UNIQUE, *id),
+            Both::Savepoint => model.savepoint(session),
+            Both::RollBackToSavepoint => model.roll_back_to_savepoint(session),
+            Both::Commit => {
+                let done = model.commit(session, Micros::ZERO);
+                done.and_then(|()| model.begin(session, Isolation::ReadCommitted, Micros::ZERO))
+            }
+        };
+        assert!(matches!(result, Ok(()) | Err(Denied::Missing)), "nothing waits here");
+    }
+}
+
+fn mark(watermark: u64) -> Mark {
+    Mark {
+        source: InstanceId(1),
+        watermark: Scn::of_transaction(1, 1, watermark),
+        watermark_time: Micros::ZERO,
+        runs: Vec::new(),
+        named: Vec::new(),
+        evictions: Vec::new(),
+    }
+}
+
+/// Marks stand where they were written, before the rows; what is rolled back to a savepoint, fenced off,
+/// absent or equal leaves nothing; and a transaction of such statements alone is not there at all.
+#[tokio::test]
+async fn the_models_binlog_holds_marks_and_silent_statements_as_a_servers_does() {
+    let server = Server::start(ServerOptions::new(62)).await;
+    let mut conn = server.conn().await;
+    conn.query_drop(
+        "CREATE DATABASE m; CREATE TABLE m.rows (id INT PRIMARY KEY, u INT NULL UNIQUE, v BIGINT); \
+         CREATE TABLE m.mark (shard INT PRIMARY KEY, epoch BIGINT, body VARCHAR(99)); \
+         INSERT INTO m.mark VALUES (0, 0, ''); SET autocommit = 0",
+    )
+    .await
+    .expect("new tables");
+    let mut model = Database::default();
+    let session = model.connect();
+    model.begin(session, Isolation::ReadCommitted, Micros::ZERO).expect("connected");
+    use Both::*;
+    let script = [
+        &[Mark(5), Savepoint, Insert(1), RollBackToSavepoint, Insert(2), Insert(1), Commit][..],
+        &[Mark(6), Savepoint, Insert(3), RollBackToSavepoint, Commit],
+        &[Touch(1), Delete(9), Commit],
+        &[Mark(4), Commit],
+        &[Mark(6), Touch(1), Delete(1), Insert(1), Delete(2), Commit],
+    ];
+    for statement in script.into_iter().flatten() {
+        conn.query_drop(statement.sql()).await.expect("nothing waits here");
+        statement.on_model(&mut model, session);
+    }
+    let brief = |(table, change): &(String, Change)| match table.as_str() {
+        "m.mark" => "mark".to_owned(),
+        _ => change.clone(),
+    };
+    let binlog = oracle::transactions(&server).await;
+    let server: Vec<Vec<String>> = binlog
+        .iter()
+        .map(|one| one.iter().map(brief).collect::<Vec<_>>())
+        .filter(|one| !one.is_empty())
+        .skip(1)
+        .collect();
+    let of_model = |logged: &Logged| -> Vec<String> {
+        logged.events.iter().map(|event| change_of(event).unwrap_or_else(|| "mark".to_owned())).collect()
+    };
+    let model: Vec<Vec<String>> = model.binlog.iter().map(of_model).collect();
+    assert_eq!(model, server);
+    assert_eq!(model.len(), 3);
 }

@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use cluster_tests::sim::oracle::Failure;
 use cluster_tests::sim::setup::Mutation;
 use cluster_tests::sim::world;
 
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
         let seed = args.seed.unwrap_or(0);
         seed..seed + 1
     });
-    let (mut runs, mut failed) = (0_u64, Vec::new());
+    let (mut runs, mut stopped, mut failed) = (0_u64, 0_u64, Vec::new());
     let mut total = world::Summary::default();
     for seed in seeds {
         runs += 1;
@@ -59,9 +60,10 @@ fn main() -> ExitCode {
                 total.foreign += summary.foreign;
                 total.evictions += summary.evictions;
                 total.recoveries += summary.recoveries;
-                total.faults += summary.faults;
+                stopped += u64::from(summary.stopped);
+                total.coverage.add(&summary.coverage);
             }
-            Err(what) => {
+            Err(Failure { what, .. }) => {
                 let shown =
                     if args.seed.is_some() { what.as_str() } else { what.lines().next().unwrap_or("") };
                 println!("{shown}");
@@ -69,6 +71,12 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("{runs} runs, {} failed: {failed:?}; of the others {total:?}", failed.len());
+    let world::Summary { ticks, captured, foreign, evictions, recoveries, .. } = total;
+    println!("{}", total.coverage);
+    println!(
+        "{runs} runs, {stopped} ended stopped as they had to, {} failed: {failed:?}; the others: {ticks} ticks, \
+         {captured} transactions captured, {foreign} of them foreign, {evictions} evictions, {recoveries} recoveries",
+        failed.len()
+    );
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

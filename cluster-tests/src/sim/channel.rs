@@ -3,34 +3,27 @@
 
 use std::sync::Arc;
 
+use weft_core::channel::recovery::{StoredWatermark, start_after};
 use weft_core::channel::runs::ShardRuns;
-use weft_core::channel::schedule::{Pushed, ScheduleStart, Scheduler};
+use weft_core::channel::schedule::{Pushed, Scheduler};
 use weft_core::channel::track::Watermark;
-use weft_core::mark::runs::AppliedSet;
 use weft_core::mark::{Epoch, Mark};
-use weft_core::scn::Scn;
-use weft_core::sink::step::{Isolation, LogPosition, Stop, StopKind};
+use weft_core::sink::step::{Isolation, Stop, StopKind};
 use weft_core::time::Micros;
 use weft_core::transaction::{Body, RowKind};
 
 use super::capture::{BEGINNING, Replicator};
+use super::coverage::{Coverage, Situation};
 use super::database::{Database, Denied, MarkId, SessionId};
 use super::link::{Link, Pulled};
 use super::setup::Setup;
 use super::shard::Shard;
 
-/// What a node keeps on disk for a direction.
-#[derive(Debug, Clone, Copy)]
-struct Stored {
-    watermark: Watermark,
-    in_marks: Scn,
-}
-
 #[derive(Debug)]
 pub struct Direction {
     pub source: usize,
     pub target: usize,
-    stored: Option<Stored>,
+    stored: Option<StoredWatermark>,
     pub phase: Phase,
     was_fenced: bool,
     /// Source time that this node knows the direction has passed.
@@ -52,7 +45,7 @@ pub enum Recovery {
     /// The old owner's sessions are gone, and their locks are ours.
     Owning(SessionId),
     /// The epoch is raised; the probe has to come back.
-    Probing(SessionId, Epoch, Vec<(u16, Mark)>, LogPosition),
+    Probing(SessionId, Epoch, Vec<(u16, Mark)>),
 }
 
 #[derive(Debug)]
@@ -61,7 +54,6 @@ pub struct Life {
     pub scheduler: Scheduler,
     pub link: Link,
     pub shards: Vec<Shard>,
-    in_marks: Scn,
 }
 
 impl Direction {
@@ -87,6 +79,7 @@ impl Direction {
         replicator: &Replicator,
         setup: &Setup,
         now: Micros,
+        coverage: &mut Coverage,
     ) -> Option<String> {
         let phase = std::mem::replace(&mut self.phase, Phase::Resting(1));
         match phase {
@@ -113,17 +106,17 @@ impl Direction {
                 Some("has shut the old owner out".into())
             }
             Phase::Recovering(Recovery::Owning(session)) => self.raise(database, session, setup, now),
-            Phase::Recovering(Recovery::Probing(session, epoch, marks, position)) => {
+            Phase::Recovering(Recovery::Probing(session, epoch, marks)) => {
                 // The locks go with the connection, before the sessions of the shards want them.
                 database.disconnect(session);
-                if replicator.read_to >= position {
-                    let life = self.begin(epoch, &marks, setup);
+                if !setup.is_captured(self.target) || self.came_back(replicator, epoch) {
+                    let life = self.begin(epoch, &marks, setup, coverage);
                     let said = format!("begins at {}, epoch {}", life.scheduler.watermark().scn, epoch.0);
                     self.phase = Phase::Running(Box::new(life));
                     self.was_fenced = false;
                     return Some(said);
                 }
-                self.phase = Phase::Recovering(Recovery::Probing(session, epoch, marks, position));
+                self.phase = Phase::Recovering(Recovery::Probing(session, epoch, marks));
                 None
             }
             Phase::Running(life) => {
@@ -143,8 +136,7 @@ impl Direction {
     ) -> Option<String> {
         match self.try_raise(database, session, setup, now) {
             Ok((epoch, marks)) => {
-                let position = database.position();
-                self.phase = Phase::Recovering(Recovery::Probing(session, epoch, marks, position));
+                self.phase = Phase::Recovering(Recovery::Probing(session, epoch, marks));
                 Some(format!("raised the epoch to {}", epoch.0))
             }
             Err(Denied::Waits(_)) => {
@@ -197,20 +189,26 @@ impl Direction {
         }
     }
 
-    fn begin(&self, epoch: Epoch, marks: &[(u16, Mark)], setup: &Setup) -> Life {
-        let highest = marks.iter().map(|(_, mark)| (mark.watermark, mark.watermark_time)).max();
-        let (in_marks, time) = highest.expect("a channel has shards");
-        let mut watermark = Watermark { scn: in_marks, time };
-        // What the node remembers counts only while the marks are no older than it remembers them.
-        if let Some(stored) = self.stored
-            && in_marks >= stored.in_marks
-            && stored.watermark.scn > in_marks
-        {
-            watermark = stored.watermark;
+    /// Whether the probe mark was read from the target's binlog.
+    fn came_back(&self, replicator: &Replicator, epoch: Epoch) -> bool {
+        let seen = |shard: u16| replicator.probes.get(&self.mark_id(shard)).copied();
+        seen(0).is_some_and(|seen| seen >= epoch)
+    }
+
+    fn begin(&self, epoch: Epoch, marks: &[(u16, Mark)], setup: &Setup, coverage: &mut Coverage) -> Life {
+        let mut start = start_after(epoch, marks, &[], self.stored.as_ref());
+        setup.mutation.weaken(&mut start, self.stored.as_ref());
+        let watermark = start.watermark;
+        let of_marks = start_after(epoch, marks, &[], None).watermark;
+        if let Some(stored) = self.stored.as_ref().filter(|stored| stored.watermark > of_marks.scn) {
+            let used = stored.watermark == watermark.scn;
+            coverage.saw(match used {
+                true => Situation::StoredWatermarkUsed,
+                false => Situation::StoredWatermarkVoid,
+            });
+            let lost = stored.committed.iter().any(|scn| !start.applied.contains(*scn));
+            coverage.saw_times(Situation::LostTailPulledAgain, u64::from(lost));
         }
-        let runs = marks.iter().flat_map(|(_, mark)| mark.runs.iter().copied());
-        let applied = AppliedSet::new(watermark.scn, runs);
-        let start = ScheduleStart { watermark, applied };
         let shards = marks
             .iter()
             .map(|(shard, mark)| Shard::new(self.mark_id(*shard), ShardRuns::recovered(mark.runs.clone())))
@@ -220,7 +218,6 @@ impl Direction {
             scheduler: Scheduler::new(setup.schedule(), start),
             link: Link::new(setup.filter(self.source, self.target), watermark.scn),
             shards,
-            in_marks,
         }
     }
 
@@ -248,9 +245,10 @@ impl Direction {
     /// Stores how far the direction came.
     pub fn save(&mut self) {
         if let Phase::Running(life) = &self.phase {
-            let watermark = life.scheduler.watermark();
-            self.stored = Some(Stored { watermark, in_marks: life.in_marks });
-            self.passed = watermark.time;
+            let Watermark { scn: watermark, time } = life.scheduler.watermark();
+            let committed = life.shards.iter().filter_map(Shard::committed).collect();
+            self.stored = Some(StoredWatermark { watermark, time, epoch: life.epoch, committed });
+            self.passed = time;
         }
     }
 }
@@ -288,8 +286,12 @@ impl Life {
     ///
     /// # Errors
     /// The life must end: a large transaction was under way.
-    pub fn cut(&mut self) -> Result<(), Stop> {
-        if self.link.cut() { Err(broken("a large transaction was cut off")) } else { Ok(()) }
+    pub fn cut(&mut self, coverage: &mut Coverage) -> Result<(), Stop> {
+        if !self.link.cut() {
+            return Ok(());
+        }
+        coverage.saw(Situation::LargeCut);
+        Err(broken("a large transaction was cut off"))
     }
 
     /// Hands out what may be applied now.

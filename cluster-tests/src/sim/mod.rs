@@ -7,14 +7,16 @@
 //!
 //! | part | what it stands for |
 //! |---|---|
-//! | [`database`] | a server: rows, locks and gaps, undo, marks, binlog |
+//! | [`database`] | a server: rows, locks and gaps, undo, marks, binlog; its replicas, and what a crash loses |
 //! | [`writer`] | an application with its transactions |
 //! | [`capture`] | the replicator of an instance: ledger, event buffer, checkpoints |
 //! | [`link`] | a pull between two nodes |
 //! | [`channel`], [`shard`] | one direction at one node: recovery, scheduler, batches |
+//! | [`coverage`] | which situations a run reached |
 
 pub mod capture;
 pub mod channel;
+pub mod coverage;
 pub mod database;
 pub mod link;
 pub mod oracle;

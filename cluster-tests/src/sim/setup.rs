@@ -3,10 +3,13 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 use weft_core::channel::delivery::Consistency;
-use weft_core::channel::schedule::ScheduleConfig;
+use weft_core::channel::recovery::StoredWatermark;
+use weft_core::channel::schedule::{ScheduleConfig, ScheduleStart};
+use weft_core::channel::track::Watermark;
 use weft_core::filter::decide::ConflictRule;
 use weft_core::instance::InstanceId;
 use weft_core::link::message::RowFilter;
+use weft_core::mark::runs::AppliedSet;
 use weft_core::sink::apply::ApplyConfig;
 use weft_core::tables::TableFilter;
 
@@ -26,6 +29,16 @@ pub enum Mutation {
     NoEvictionForwarding,
     /// Marks do not name the versions of the rows behind them.
     NoNames,
+    /// What marks say was applied above the watermark is forgotten by a recovery.
+    NoRuns,
+    /// What a node remembers of a direction counts, whatever the target has lost since.
+    TrustMemory,
+    /// Capture goes on at whatever server answers, whether that has what was captured or not.
+    NoGtidCheck,
+    /// Positions and marks of one server count at the next.
+    NoServerInFence,
+    /// History is read again without the version times that were raised.
+    NoRaisedStamps,
 }
 
 impl Mutation {
@@ -39,6 +52,29 @@ impl Mutation {
 
     pub fn forwards_evictions(self) -> bool {
         self != Mutation::NoEvictionForwarding
+    }
+
+    /// Takes away what a recovery found.
+    pub fn weaken(self, start: &mut ScheduleStart, stored: Option<&StoredWatermark>) {
+        match (self, stored) {
+            (Mutation::NoRuns, _) => start.applied = AppliedSet::new(start.watermark.scn, []),
+            (Mutation::TrustMemory, Some(stored)) if stored.watermark > start.watermark.scn => {
+                start.watermark = Watermark { scn: stored.watermark, time: stored.time };
+            }
+            _ => {}
+        }
+    }
+
+    pub fn checks_gtids(self) -> bool {
+        self != Mutation::NoGtidCheck
+    }
+
+    pub fn tells_servers_apart(self) -> bool {
+        self != Mutation::NoServerInFence
+    }
+
+    pub fn remembers_raised_stamps(self) -> bool {
+        self != Mutation::NoRaisedStamps
     }
 
     pub fn waits_for_ledger(self) -> bool {
@@ -73,6 +109,12 @@ pub struct Setup {
     pub lose_connection: f64,
     pub crash_node: f64,
     pub crash_database: f64,
+    /// Another server takes the address over.
+    pub promote: f64,
+    /// Most commits that a crash or a promotion loses.
+    pub lose_commits_max: usize,
+    /// Frames that an event buffer holds; None: all.
+    pub buffer_frames: Option<usize>,
     pub cut_link: f64,
     pub duplicate_owner: f64,
     /// Sites write to different rows: no conflicts.
@@ -93,14 +135,15 @@ impl Setup {
             .collect();
         let consistency =
             [Consistency::Ordered, Consistency::Transaction, Consistency::Row][rng.random_range(0..3)];
-        let window_us = rng.random_bool(0.2).then(|| rng.random_range(30_000_000..60_000_000));
+        let window_us = rng.random_bool(0.2).then(|| rng.random_range(25_000_000..50_000_000));
         let faulty = rng.random_bool(0.85);
         let mut rate = |most: f64| if faulty { most * rng.random::<f64>() } else { 0.0 };
         let (lose_connection, crash_node, crash_database) = (rate(0.01), rate(0.002), rate(0.0006));
-        let (cut_link, duplicate_owner) = (rate(0.003), rate(0.001));
+        let (cut_link, duplicate_owner, promote) = (rate(0.003), rate(0.001), rate(0.003));
         // A node that takes over from marks alone may meet again what lost long ago and left no mark;
         // the window is not made for that.
         let duplicate_owner = if window_us.is_some() { 0.0 } else { duplicate_owner };
+        let promote = if rng.random_bool(0.5) { promote } else { 0.0 };
         Setup {
             sites,
             directions,
@@ -115,12 +158,15 @@ impl Setup {
             unique_values: rng.random_range(2..6),
             writers: rng.random_range(1..4),
             // Long enough for the horizon to rise over what was written.
-            load_ticks: if window_us.is_some() { 9_000 } else { rng.random_range(1_000..5_000) },
+            load_ticks: if window_us.is_some() { 12_000 } else { rng.random_range(1_000..5_000) },
             window_us,
             skew_us: [0, 900_000, 5_000_000][rng.random_range(0..3)],
             lose_connection,
             crash_node,
             crash_database,
+            promote,
+            lose_commits_max: [0, 3, 12][rng.random_range(0..3)],
+            buffer_frames: rng.random_bool(0.25).then(|| rng.random_range(12..60)),
             cut_link,
             duplicate_owner,
             apart: !one_way && rng.random_bool(0.15),
@@ -159,6 +205,11 @@ impl Setup {
             source: instance(source),
             delete_events: row::delete_events,
         }
+    }
+
+    /// Whether the site's binlog is read: some direction begins there.
+    pub fn is_captured(&self, site: usize) -> bool {
+        self.directions.iter().any(|(source, _)| *source == site)
     }
 
     pub fn is_one_way(&self) -> bool {

@@ -7,15 +7,17 @@ use rand::rngs::StdRng;
 use weft_core::channel::delivery::Unit;
 use weft_core::channel::runs::ShardRuns;
 use weft_core::channel::schedule::{Scheduler, ShardId};
-use weft_core::ledger::Ledger;
 use weft_core::mark::Epoch;
+use weft_core::scn::Scn;
 use weft_core::sink::apply::{Apply, ApplyConfig, MarkBase};
 use weft_core::sink::step::{
-    Found, LockBy, LockRow, LogPosition, Outcome, RetryCause, RowWrite, Step, Stop, StopKind, WriteOp,
+    Found, LockBy, LockRow, Outcome, RetryCause, RowWrite, Step, Stop, StopKind, WriteOp,
 };
 use weft_core::time::Micros;
 use weft_core::transaction::Span;
 
+use super::capture::Replicator;
+use super::coverage::{Coverage, Situation};
 use super::database::{Database, Denied, MarkId, SessionId};
 use super::row::{self, Row};
 use super::setup::Setup;
@@ -28,9 +30,8 @@ const FENCE_WAITS_MAX: u32 = 60;
 /// What a shard works with.
 pub struct ShardContext<'a> {
     pub database: &'a mut Database,
-    pub ledger: &'a Ledger,
-    /// How far the ledger's node has read the target's binlog.
-    pub read_to: LogPosition,
+    /// The node's capture of the target, and with it the ledger.
+    pub replicator: &'a Replicator,
     pub scheduler: &'a mut Scheduler,
     pub setup: &'a Setup,
     pub apply: &'a ApplyConfig,
@@ -38,6 +39,7 @@ pub struct ShardContext<'a> {
     /// Clock of the target.
     pub now: Micros,
     pub faults: bool,
+    pub coverage: &'a mut Coverage,
     pub rng: &'a mut StdRng,
 }
 
@@ -55,6 +57,8 @@ pub struct Shard {
     waited: u32,
     races: u32,
     in_parts: bool,
+    /// What it committed last.
+    committed: Option<Scn>,
 }
 
 impl Shard {
@@ -71,7 +75,13 @@ impl Shard {
             waited: 0,
             races: 0,
             in_parts: false,
+            committed: None,
         }
+    }
+
+    /// What the shard committed last in this life.
+    pub fn committed(&self) -> Option<Scn> {
+        self.committed
     }
 
     pub fn give(&mut self, units: Vec<Unit>) {
@@ -94,8 +104,8 @@ impl Shard {
         let Some(step) = self.step.take() else { return Ok(self.start_batch(cx)) };
         let said = brief(&step);
         match step {
-            Step::Done(_) => {
-                self.finish(cx);
+            Step::Done(report) => {
+                self.finish(cx, report.committed);
                 Ok(Some(said))
             }
             Step::NeedPart => Ok(self.next_part(cx)),
@@ -144,7 +154,7 @@ impl Shard {
             watermark: watermark.scn,
             watermark_time: watermark.time,
             runs: self.runs.clone(),
-            eviction_floor: cx.ledger.eviction_floor(),
+            eviction_floor: cx.replicator.ledger.eviction_floor(),
         };
         let mut apply = Apply::new(cx.apply.clone(), self.batch.clone(), base).after_races(self.races);
         self.step = Some(apply.start());
@@ -168,11 +178,13 @@ impl Shard {
         Some("next part".into())
     }
 
-    fn finish(&mut self, cx: &mut ShardContext<'_>) {
+    fn finish(&mut self, cx: &mut ShardContext<'_>, committed: bool) {
         let apply = self.apply.take().expect("a batch runs");
         self.runs = apply.runs().clone();
         self.in_parts = false;
-        cx.scheduler.acked(ShardId(self.of.shard), &std::mem::take(&mut self.batch));
+        let batch = std::mem::take(&mut self.batch);
+        self.committed = batch.last().filter(|_| committed).map(|unit| unit.scn).or(self.committed);
+        cx.scheduler.acked(ShardId(self.of.shard), &batch);
     }
 
     fn carry_out(&mut self, cx: &mut ShardContext<'_>, session: SessionId, step: Step) -> Option<String> {
@@ -184,17 +196,22 @@ impl Shard {
         };
         (self.waited, self.written) = (0, 0);
         let said = format!("{outcome:?}").chars().take(40).collect();
-        self.step = Some(self.apply.as_mut().expect("a batch runs").next(outcome, cx.ledger));
+        self.step = Some(self.apply.as_mut().expect("a batch runs").next(outcome, &cx.replicator.ledger));
         Some(said)
     }
 
     /// None: not yet.
     fn outcome(&mut self, cx: &mut ShardContext<'_>, session: SessionId, step: &Step) -> Option<Outcome> {
-        if cx.faults && cx.rng.random_bool(cx.setup.lose_connection) {
-            if matches!(step, Step::Commit) && cx.rng.random_bool(0.5) {
+        // A connection breaks most easily where the server works longest.
+        let commits = matches!(step, Step::Commit);
+        let breaks = if commits { 4.0 * cx.setup.lose_connection } else { cx.setup.lose_connection };
+        if cx.faults && cx.rng.random_bool(breaks) {
+            if commits && cx.rng.random_bool(0.7) {
                 // The commit happened; nobody hears of it. A killed session's commit fails.
-                let _ = cx.database.commit(session, cx.now);
+                let heard = cx.database.commit(session, cx.now);
+                cx.coverage.saw_times(Situation::CommitUnheard, u64::from(heard.is_ok()));
             }
+            cx.coverage.saw(Situation::ConnectionLost);
             cx.database.disconnect(session);
             return Some(Outcome::ConnectionLost);
         }
@@ -228,10 +245,15 @@ impl Shard {
             }
             Step::Lock(rows) => Outcome::Locked(lock(database, session, rows)?),
             Step::ReadPosition => Outcome::Position(database.position()),
-            Step::AwaitLedger(position) if cx.read_to >= *position => Outcome::Ok,
+            Step::AwaitLedger(position) if cx.replicator.has_passed(database.server_id, *position) => {
+                Outcome::Ok
+            }
             Step::AwaitLedger(_) if !cx.setup.mutation.waits_for_ledger() => Outcome::Ok,
             Step::AwaitLedger(_) if self.waited < FENCE_WAITS_MAX => return Ok(None),
-            Step::AwaitLedger(_) => Outcome::FenceTimedOut,
+            Step::AwaitLedger(_) => {
+                cx.coverage.saw(Situation::FenceTimedOut);
+                Outcome::FenceTimedOut
+            }
             Step::ReadRows(rows) => Outcome::RowsRead(vec![Some("{}".into()); rows.len()]),
             Step::WriteMark(mark) => {
                 let fenced = cx.setup.mutation.fences();

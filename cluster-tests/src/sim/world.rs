@@ -1,5 +1,7 @@
 //! The world: sites, their nodes, time, faults, and the choice of who moves next.
 
+mod captures;
+mod faults;
 mod quiet;
 
 use std::collections::VecDeque;
@@ -10,13 +12,12 @@ use weft_core::instance::InstanceId;
 use weft_core::ledger::LedgerView;
 use weft_core::sink::step::{Stop, StopKind};
 use weft_core::time::Micros;
-use weft_core::transaction::{RowStamp, Transaction};
 
-use super::capture::Replicator;
+use super::capture::{FIRST_SERVER, Replicator};
 use super::channel::{Direction, Life, Phase};
+use super::coverage::{Coverage, Situation};
 use super::database::{Database, Event};
-use super::oracle::Oracle;
-use super::row::place_of;
+use super::oracle::{Broken, Failure, Oracle};
 use super::setup::{Mutation, Setup};
 use super::shard::ShardContext;
 use super::writer::Writer;
@@ -36,12 +37,38 @@ const EPOCH_S: u64 = 1_700_000_000;
 const NODES_MAX: usize = 2;
 
 struct Site {
+    /// Who answers at the site's address.
     database: Database,
+    /// Who answered before, and may still be read.
+    retired: Vec<Database>,
+    /// The server does not have all that was captured of the instance: a person has to see to it.
+    lacks: bool,
+    /// Sequence of the newest transaction that was ever captured here and left frames.
+    captured_to: u64,
+    /// Sequence of the newest that was ever read.
+    read_to: u64,
+    /// The server does not have all that was read of the instance, frames or none: capture may stop.
+    set_back: bool,
     /// How far its clock is ahead, in microseconds.
     skew_us: u64,
     next_heartbeat: u64,
     writers: Vec<Writer>,
     nodes: Vec<Node>,
+}
+
+impl Site {
+    /// The server has the first `kept` transactions of the instance left. True: others were captured.
+    fn loses(&mut self, kept: usize) -> bool {
+        let captured = self.captured_to > kept as u64;
+        self.lacks |= captured;
+        self.set_back |= self.read_to > kept as u64;
+        captured
+    }
+
+    /// Its capture stands still until a person comes.
+    fn is_halted(&self) -> bool {
+        self.nodes.iter().any(|node| node.replicator.halted.is_some())
+    }
 }
 
 struct Node {
@@ -64,7 +91,9 @@ pub struct Summary {
     pub foreign: u64,
     pub evictions: u64,
     pub recoveries: u64,
-    pub faults: u64,
+    /// It ended with something stopped, as it had to be, and not with equal sites.
+    pub stopped: bool,
+    pub coverage: Coverage,
 }
 
 pub struct World {
@@ -78,7 +107,9 @@ pub struct World {
     values: u64,
     faults: bool,
     recoveries: u64,
-    fault_count: u64,
+    coverage: Coverage,
+    /// Id of the newest server.
+    servers: u32,
     trace: VecDeque<String>,
     verbose: bool,
 }
@@ -99,12 +130,13 @@ pub struct Options {
 ///
 /// # Errors
 /// What did not hold, with the end of the trace.
-pub fn run(seed: u64, options: Options) -> Result<Summary, String> {
+pub fn run(seed: u64, options: Options) -> Result<Summary, Failure> {
     let mut world = World::new(seed, options);
     let result = world.play();
-    let result = result.map_err(|what| {
+    let result = result.map_err(|Failure { broken, what }| {
         let trace: Vec<&str> = world.trace.iter().map(String::as_str).collect();
-        format!("seed {seed}: {what}\n{:?}\n{}", world.setup, trace.join("\n"))
+        let what = format!("seed {seed}: {broken:?}: {what}\n{:?}\n{}", world.setup, trace.join("\n"));
+        Failure { broken, what }
     });
     result.map(|()| Summary {
         ticks: world.tick,
@@ -112,7 +144,8 @@ pub fn run(seed: u64, options: Options) -> Result<Summary, String> {
         foreign: world.oracle.foreign,
         evictions: world.oracle.evictions,
         recoveries: world.recoveries,
-        faults: world.fault_count,
+        stopped: world.is_stopped(),
+        coverage: world.coverage,
     })
 }
 
@@ -123,6 +156,11 @@ impl World {
         let sites = (0..setup.sites)
             .map(|site| Site {
                 database: Database::default(),
+                retired: Vec::new(),
+                lacks: false,
+                captured_to: 0,
+                read_to: 0,
+                set_back: false,
                 skew_us: rng.random_range(0..=setup.skew_us),
                 next_heartbeat: 0,
                 writers: (0..if setup.is_one_way() && site > 0 { 0 } else { setup.writers })
@@ -141,13 +179,14 @@ impl World {
             values: 0,
             faults: true,
             recoveries: 0,
-            fault_count: 0,
+            coverage: Coverage::default(),
+            servers: FIRST_SERVER,
             trace: VecDeque::new(),
             verbose: options.verbose,
         }
     }
 
-    fn play(&mut self) -> Result<(), String> {
+    fn play(&mut self) -> Result<(), Failure> {
         while self.tick < self.setup.load_ticks {
             self.step()?;
         }
@@ -168,17 +207,33 @@ impl World {
         let limit = self.tick + CONVERGE_TICKS_MAX;
         while !self.is_settled() {
             if self.tick >= limit {
-                return Err(format!("no end after {CONVERGE_TICKS_MAX} quiet ticks: {}", self.unsettled()));
+                let what = format!("after {CONVERGE_TICKS_MAX} quiet ticks: {}", self.unsettled());
+                return Err(Failure::new(Broken::NoEnd, what));
             }
             self.step()?;
         }
-        let databases: Vec<&Database> = self.sites.iter().map(|site| &site.database).collect();
-        self.oracle.settled(&self.setup, &databases)?;
-        self.stay_quiet()
+        self.stay_quiet()?;
+        if self.refused() {
+            return Ok(());
+        }
+        let running = self.sites.iter().enumerate().filter(|(_, site)| !site.is_halted());
+        let databases: Vec<(usize, &Database)> = running.map(|(at, site)| (at, &site.database)).collect();
+        self.oracle.settled(&self.setup, &databases)
+    }
+
+    /// Whether a direction is cut off from history that cannot be had any more.
+    fn refused(&self) -> bool {
+        let nodes = self.sites.iter().flat_map(|site| &site.nodes);
+        let mut directions = nodes.flat_map(|node| &node.directions);
+        directions.any(|one| matches!(&one.phase, Phase::Running(life) if life.link.refused.is_some()))
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.refused() || self.sites.iter().any(Site::is_halted)
     }
 
     /// After quiet the binlogs grow by heartbeats alone.
-    fn stay_quiet(&mut self) -> Result<(), String> {
+    fn stay_quiet(&mut self) -> Result<(), Failure> {
         let before: Vec<usize> = self.sites.iter().map(|site| site.database.binlog.len()).collect();
         for _ in 0..3_000 {
             self.step()?;
@@ -188,7 +243,10 @@ impl World {
             if let Some(logged) =
                 grown.iter().find(|logged| !matches!(logged.events[..], [Event::Heartbeat(_)]))
             {
-                return Err(format!("site {site} wrote {logged:?} after quiet"));
+                return Err(Failure::new(
+                    Broken::NotQuiet,
+                    format!("site {site} wrote {logged:?} after quiet"),
+                ));
             }
         }
         Ok(())
@@ -209,7 +267,7 @@ impl World {
         Micros::from_secs(EPOCH_S).plus(self.now_us + self.sites[site].skew_us)
     }
 
-    fn step(&mut self) -> Result<(), String> {
+    fn step(&mut self) -> Result<(), Failure> {
         self.tick += 1;
         self.now_us += self.rng.random_range(0..20_000);
         let site = self.rng.random_range(0..self.sites.len());
@@ -268,32 +326,8 @@ impl World {
         }
     }
 
-    fn capture(&mut self, site: usize, node: usize) -> Result<(), String> {
-        let here = &mut self.sites[site];
-        let at = &mut here.nodes[node];
-        let inbound = at.directions.iter().map(|direction| direction.passed).min();
-        let before = at.replicator.read_to;
-        let frames = at.replicator.read_one(&here.database, inbound.unwrap_or(Micros(u64::MAX)));
-        let read_to = at.replicator.read_to;
-        if self.rng.random_bool(0.1) {
-            at.replicator.sync();
-        }
-        if self.rng.random_bool(0.02) {
-            at.replicator.write_checkpoint();
-        }
-        if frames.is_empty() {
-            return Ok(());
-        }
-        let logged = here.database.binlog.iter().find(|logged| logged.end == read_to && before < read_to);
-        let logged = logged.expect("frames come from a transaction").clone();
-        if !matches!(logged.events[..], [Event::Heartbeat(_)]) {
-            self.say(format!("site {site} node {node}: captured {}", brief(&frames)));
-        }
-        self.oracle.captured(&self.setup, site, &logged, &frames)
-    }
-
     /// One step of one direction into the site.
-    fn direct(&mut self, site: usize, node: usize) -> Result<(), String> {
+    fn direct(&mut self, site: usize, node: usize) -> Result<(), Failure> {
         let now = self.clock(site);
         let here = &mut self.sites[site].nodes[node];
         if !here.owns || here.directions.is_empty() {
@@ -303,12 +337,13 @@ impl World {
         // Taken out, so that the world may be looked at beside it.
         let mut direction = here.directions.swap_remove(index);
         let source = direction.source;
+        let written = self.sites[site].database.binlog.len();
         let result = match &mut direction.phase {
             Phase::Running(life) => self.live(life, site, node, source, now),
             Phase::Resting(_) | Phase::Recovering(_) => {
                 let here = &mut self.sites[site];
                 let replicator = &here.nodes[node].replicator;
-                Ok(direction.recover(&mut here.database, replicator, &self.setup, now))
+                Ok(direction.recover(&mut here.database, replicator, &self.setup, now, &mut self.coverage))
             }
         };
         if self.rng.random_bool(0.05) {
@@ -334,7 +369,10 @@ impl World {
         directions.push(direction);
         let last = directions.len() - 1;
         directions.swap(index, last);
-        fatal.map_or(Ok(()), Err)
+        match fatal {
+            Some(reason) => Err(Failure::new(Broken::StoppedForNothing, format!("{who} {reason}"))),
+            None => self.check_ledger(site, node, written),
+        }
     }
 
     fn live(
@@ -356,14 +394,14 @@ impl World {
         let shard = self.rng.random_range(0..life.shards.len());
         let mut cx = ShardContext {
             database: &mut here.database,
-            ledger: &replicator.ledger,
-            read_to: replicator.read_to,
+            replicator,
             scheduler: &mut life.scheduler,
             setup: &self.setup,
             apply: &apply,
             epoch: life.epoch,
             now,
             faults: self.faults,
+            coverage: &mut self.coverage,
             rng: &mut self.rng,
         };
         let said = life.shards[shard].tick(&mut cx)?;
@@ -372,82 +410,32 @@ impl World {
     }
 
     fn pull(&mut self, life: &mut Life, source: usize) -> Result<Option<String>, Stop> {
-        let nodes = &self.sites[source].nodes;
+        let Site { nodes, database, .. } = &self.sites[source];
         let alive = |node: usize| nodes[node].stopped_until <= self.tick;
         match life.link.peer() {
             Some((node, known)) if node < nodes.len() && nodes[node].life == known => {
-                if self.faults && self.rng.random_bool(self.setup.cut_link) {
-                    life.cut()?;
+                let cut = self.faults && self.rng.random_bool(self.setup.cut_link);
+                if cut || life.link.is_overrun(&nodes[node].replicator) {
+                    self.coverage.saw(Situation::LinkCut);
+                    life.cut(&mut self.coverage)?;
                     return Ok(Some("the link is cut".into()));
                 }
                 if alive(node) { life.pull(&nodes[node].replicator, &self.setup) } else { Ok(None) }
             }
             Some(_) => {
-                life.cut()?;
+                life.cut(&mut self.coverage)?;
                 Ok(Some("the source's node is gone".into()))
             }
             None => {
                 let node = self.rng.random_range(0..nodes.len());
                 if alive(node) {
-                    life.link.connect(node, nodes[node].life, &nodes[node].replicator);
+                    let Node { life: of, replicator, .. } = &nodes[node];
+                    life.link.connect(node, *of, replicator, database, &mut self.coverage);
                 }
-                Ok(None)
+                Ok(life.link.refused.clone())
             }
         }
     }
-
-    /// Faults, now and then.
-    fn strike(&mut self, site: usize) {
-        if self.rng.random_bool(self.setup.crash_node) {
-            let here = &mut self.sites[site];
-            let at = self.rng.random_range(0..here.nodes.len());
-            let node = &mut here.nodes[at];
-            let lost = self.rng.random_range(0..=node.replicator.volatile());
-            node.directions.iter_mut().for_each(|direction| direction.crash(&mut here.database));
-            node.replicator.restart(&here.database, lost);
-            node.life += 1;
-            node.stopped_until = 0;
-            self.fault_count += 1;
-            self.say(format!("site {site} node {at} crashes and loses {lost} frames"));
-        }
-        if self.rng.random_bool(self.setup.crash_database) {
-            self.sites[site].database.crash();
-            self.fault_count += 1;
-            self.say(format!("site {site}: the database crashes"));
-        }
-        if self.rng.random_bool(self.setup.crash_database) {
-            self.sites[site].database.rotate();
-        }
-        if self.rng.random_bool(self.setup.duplicate_owner) {
-            self.duplicate(site);
-        }
-    }
-
-    /// The owner hangs, and another node takes its place; the old one comes back later.
-    fn duplicate(&mut self, site: usize) {
-        let until = self.tick + self.rng.random_range(10..300);
-        let here = &mut self.sites[site];
-        let owner = self.rng.random_range(0..here.nodes.len());
-        here.nodes[owner].stopped_until = until;
-        if here.nodes.len() < NODES_MAX {
-            here.nodes.push(Node::new(site, &self.setup, true));
-        }
-        self.fault_count += 1;
-        self.say(format!("site {site} node {owner} is stopped; both own"));
-    }
-}
-
-/// The rows of captured frames, for the trace.
-fn brief(frames: &[Transaction]) -> String {
-    let row = |row: &RowStamp| {
-        let (place, version) = (place_of(row.key), row.version);
-        format!("{:?} {place:?} {}@{}", row.kind, version.time.0 - EPOCH_S * 1_000_000, version.origin.0)
-    };
-    let frame = |frame: &Transaction| {
-        let rows = frame.rows().map_or(Vec::new(), |rows| rows.rows.iter().map(row).collect());
-        format!("{}: {}", frame.header.scn, rows.join(", "))
-    };
-    frames.iter().map(frame).collect::<Vec<_>>().join("; ")
 }
 
 impl Node {
@@ -457,7 +445,7 @@ impl Node {
             life: 0,
             stopped_until: 0,
             owns,
-            replicator: Replicator::new(instance(site), setup.part_rows, setup.window_us),
+            replicator: Replicator::new(instance(site), setup),
             directions: inbound.map(|(source, target)| Direction::new(*source, *target)).collect(),
         }
     }

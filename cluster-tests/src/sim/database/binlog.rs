@@ -1,14 +1,12 @@
 //! The binlog: transactions in the order of their commits.
 
+use weft_core::gtid::MariaDbGtid;
 use weft_core::mark::{Epoch, Mark};
 use weft_core::sink::step::LogPosition;
 use weft_core::time::Micros;
 
 use super::{Database, MarkId};
 use crate::sim::row::{Row, TableId};
-
-/// Bytes that a transaction takes, about.
-const TRANSACTION_BYTES: u64 = 100;
 
 /// What a transaction left in the binlog, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +19,7 @@ pub enum Event {
 /// A transaction of the binlog.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Logged {
+    pub gtid: MariaDbGtid,
     /// The position after it.
     pub end: LogPosition,
     /// Whole seconds of the server's clock when its statement began.
@@ -32,9 +31,10 @@ pub struct Logged {
 
 impl Database {
     pub(super) fn log(&mut self, time: Micros, events: Vec<Event>, foreign: bool) {
-        self.position.log_pos += TRANSACTION_BYTES;
+        self.position.log_pos += self.transaction_bytes;
+        let gtid = self.next_gtid();
         let time = Micros::from_secs(time.0 / 1_000_000);
-        self.binlog.push(Logged { end: self.position, time, events, foreign });
+        self.binlog.push(Logged { gtid, end: self.position, time, events, foreign });
     }
 
     /// Begins a new binlog file.

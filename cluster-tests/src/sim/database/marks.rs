@@ -17,7 +17,7 @@ pub struct StoredMark {
     pub epoch: Epoch,
     pub body: Vec<u8>,
     /// What an open transaction found, oldest first.
-    before: Vec<(Epoch, Vec<u8>)>,
+    pub(super) before: Vec<(Epoch, Vec<u8>)>,
 }
 
 impl StoredMark {

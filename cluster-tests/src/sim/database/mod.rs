@@ -1,14 +1,15 @@
 //! A model of a database server: rows in a primary and a secondary unique index, record and gap
 //! locks, undo and savepoints, marks with their epochs, owner locks, and a binlog in commit order.
 //!
-//! Its locks were compared with a real server's by random scripts (`tests/model.rs`). Rows that are
-//! deleted stay in the indexes as marked entries until they are purged, as InnoDB's do; gaps lie
-//! between the entries.
+//! Its locks and its binlog were compared with a real server's by random scripts (`tests/model.rs`).
+//! Rows that are deleted stay in the indexes as marked entries until they are purged, as InnoDB's do;
+//! gaps lie between the entries.
 
 mod binlog;
 mod change;
 mod locks;
 mod marks;
+mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,7 @@ use super::row::{Row, TABLES, TableId};
 pub use binlog::{Event, Logged};
 pub use locks::{Entry, IndexId, Mode, What};
 pub use marks::{MarkId, StoredMark};
+pub use server::LOG_BASE;
 
 use locks::Lock;
 use weft_core::sink::step::{Isolation, LogPosition};
@@ -41,6 +43,9 @@ pub enum Denied {
 /// A server.
 #[derive(Debug)]
 pub struct Database {
+    pub server_id: u32,
+    /// Raised by every crash.
+    pub life: u64,
     /// By table: the rows as the open transactions have them.
     pub tables: Vec<BTreeMap<u16, Row>>,
     /// Deleted rows whose entries are not purged, by table and id.
@@ -54,6 +59,10 @@ pub struct Database {
     pub marks: BTreeMap<MarkId, StoredMark>,
     pub binlog: Vec<Logged>,
     position: LogPosition,
+    /// Of the last transaction's GTID.
+    sequence: u64,
+    /// Bytes of binlog that a transaction takes.
+    transaction_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -77,6 +86,8 @@ enum Undo {
 impl Default for Database {
     fn default() -> Database {
         Database {
+            server_id: 1,
+            life: 0,
             tables: vec![BTreeMap::new(); usize::from(TABLES)],
             marked: BTreeSet::new(),
             secondary: vec![BTreeMap::new(); usize::from(TABLES)],
@@ -87,6 +98,8 @@ impl Default for Database {
             marks: BTreeMap::new(),
             binlog: Vec::new(),
             position: LogPosition { log_index: 1, log_pos: 4 },
+            sequence: 0,
+            transaction_bytes: 100,
         }
     }
 }
@@ -123,6 +136,7 @@ impl Database {
     pub fn crash(&mut self) {
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         sessions.into_iter().for_each(|session| self.disconnect(session));
+        self.life += 1;
         self.rotate();
     }
 

@@ -1,8 +1,6 @@
 //! Whether the world has come to rest.
 
-use super::super::capture;
 use super::super::channel::{Direction, Phase};
-use super::super::database::Event;
 use super::World;
 
 impl World {
@@ -11,25 +9,23 @@ impl World {
         self.unsettled().is_empty()
     }
 
-    /// What is left to do.
+    /// What is left to do. Nobody waits for a site that stands still until a person comes, but what was
+    /// captured there before goes on to the others.
     pub(super) fn unsettled(&self) -> String {
         let mut what = String::new();
         for (index, site) in self.sites.iter().enumerate() {
             if !site.database.is_quiet() || site.writers.iter().any(|writer| !writer.is_idle()) {
                 what.push_str(&format!("site {index}: open transactions; "));
             }
-            let changes = site
-                .database
-                .binlog
-                .iter()
-                .rposition(|logged| !matches!(logged.events[..], [Event::Heartbeat(_)]));
-            let newest = changes.map(|at| capture::scn_of(&site.database.binlog[at]));
             for node in &site.nodes {
-                if newest.is_some_and(|newest| node.replicator.ledger.scn() < newest) {
+                let captured =
+                    !self.setup.is_captured(index) || node.replicator.is_up_to_date(&site.database);
+                if !site.is_halted() && (site.lacks || !captured) {
                     what.push_str(&format!("site {index}: not captured; "));
                 }
-                for direction in &node.directions {
-                    what.push_str(&self.unsettled_direction(direction));
+                if !site.is_halted() {
+                    let unsettled = node.directions.iter().map(|one| self.unsettled_direction(one));
+                    what.extend(unsettled);
                 }
             }
         }
@@ -39,9 +35,11 @@ impl World {
     fn unsettled_direction(&self, direction: &Direction) -> String {
         let (from, to) = (direction.source, direction.target);
         let Phase::Running(life) = &direction.phase else { return format!("{from}>{to} does not run; ") };
-        let binlog = &self.sites[from].database.binlog;
-        let changes = binlog.iter().rposition(|logged| !matches!(logged.events[..], [Event::Heartbeat(_)]));
-        let newest = changes.map(|at| capture::scn_of(&binlog[at]));
+        if life.link.refused.is_some() {
+            return String::new();
+        }
+        let nodes = self.sites[from].nodes.iter();
+        let newest = nodes.filter_map(|node| node.replicator.newest_change()).max();
         let watermark = life.scheduler.watermark().scn;
         if newest.is_some_and(|newest| watermark < newest) {
             return format!("{from}>{to} is at {watermark} of {newest:?}; ");
