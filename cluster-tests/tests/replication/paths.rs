@@ -44,9 +44,26 @@ async fn write(source: &Server) {
     source.execute("UPDATE shop.t SET big = big * 2, u = CONCAT('u', id) WHERE id >= 1000; DELETE FROM shop.t WHERE id % 7 = 1 AND id > 1000").await;
 }
 
-/// The same test for both ways; gives how often the target's trigger fired.
-async fn write_and_compare(channels: &str, at_target: &[&str]) -> u64 {
+/// The account that the README has created, with these global rights of its own.
+fn account(rights: &str) -> String {
+    format!(
+        "CREATE USER weft@'%' IDENTIFIED BY 'p'; GRANT {rights} ON *.* TO weft@'%'; GRANT ALL ON weft.* TO weft@'%'; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON shop.* TO weft@'%'"
+    )
+}
+
+/// The same test for both ways; gives how often the target's trigger fired. `rights`: not root applies,
+/// but an account with these.
+async fn write_and_compare(channels: &str, at_target: &[&str], rights: Option<&str>) -> u64 {
     let pair = Pair::servers("SELECT 1", "", channels).await;
+    if let Some(rights) = rights {
+        for server in [&pair.sh, &pair.bj] {
+            server.execute(&account(rights)).await;
+        }
+        let config = pair.deployment.config();
+        let text = std::fs::read_to_string(&config).expect("written");
+        std::fs::write(&config, text.replace("//root@", "//weft:p@")).expect("writable");
+    }
     for server in [&pair.sh, &pair.bj] {
         server.execute(&format!("SET sql_mode = ''; USE shop; {TABLE}")).await;
     }
@@ -73,12 +90,27 @@ async fn write_and_compare(channels: &str, at_target: &[&str]) -> u64 {
 
 #[tokio::test]
 async fn one_way_both_ways_in_end_alike() {
-    assert_eq!(write_and_compare(ONE_WAY, &[TRIGGER]).await, 0, "a replay fires no trigger");
-    assert!(write_and_compare(ONE_WAY, &[TRIGGER, OTHER_SHAPE]).await > 0, "SQL does");
+    assert_eq!(write_and_compare(ONE_WAY, &[TRIGGER], None).await, 0, "a replay fires no trigger");
+    assert!(write_and_compare(ONE_WAY, &[TRIGGER, OTHER_SHAPE], None).await > 0, "SQL does");
 }
 
 #[tokio::test]
 async fn two_ways_both_ways_in_end_alike() {
-    assert_eq!(write_and_compare(BOTH_WAYS, &[TRIGGER]).await, 0, "a replay fires no trigger");
-    assert!(write_and_compare(BOTH_WAYS, &[TRIGGER, OTHER_SHAPE]).await > 0, "SQL does");
+    assert_eq!(write_and_compare(BOTH_WAYS, &[TRIGGER], None).await, 0, "a replay fires no trigger");
+    assert!(write_and_compare(BOTH_WAYS, &[TRIGGER, OTHER_SHAPE], None).await > 0, "SQL does");
+}
+
+/// The README's account replays; without either of the two rights that a replay needs it writes by SQL,
+/// and nothing stops.
+#[tokio::test]
+async fn an_account_without_the_rights_to_replay_ends_alike_by_sql() {
+    let readme = "REPLICATION SLAVE, BINLOG MONITOR, BINLOG REPLAY, BINLOG ADMIN, SLAVE MONITOR";
+    let text = include_str!("../../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(&format!("GRANT {readme} ON *.*")), "the README has the same account");
+    assert_eq!(write_and_compare(BOTH_WAYS, &[TRIGGER], Some(readme)).await, 0, "a replay fires no trigger");
+    for missing in [", BINLOG REPLAY, BINLOG ADMIN", ", BINLOG REPLAY", ", BINLOG ADMIN"] {
+        let rights = readme.replace(missing, "");
+        let fired = write_and_compare(BOTH_WAYS, &[TRIGGER], Some(&rights)).await;
+        assert!(fired > 0, "without{missing} rows are written by SQL");
+    }
 }

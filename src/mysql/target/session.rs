@@ -120,9 +120,20 @@ async fn prepare(
     // The text of a replay must not go into the binlog beside its rows; who may not set this may not
     // replay either.
     match conn.query_drop("SET SESSION binlog_annotate_row_events = OFF").await {
-        Ok(()) => Ok((packet_bytes, true)),
+        Ok(()) => Ok((packet_bytes, has_replay_right(conn).await.map_err(failed)?)),
         Err(mysql_async::Error::Server(_)) => Ok((packet_bytes, false)),
         Err(error) => Err(failed(error)),
+    }
+}
+
+/// The server looks at the account's rights before it looks at what is to be replayed: nothing.
+async fn has_replay_right(conn: &mut Conn) -> Result<bool, mysql_async::Error> {
+    /// ER_SPECIFIC_ACCESS_DENIED_ERROR.
+    const DENIED: u16 = 1227;
+    match conn.query_drop("BINLOG ''").await {
+        Ok(()) => Ok(true),
+        Err(mysql_async::Error::Server(error)) => Ok(error.code != DENIED),
+        Err(error) => Err(error),
     }
 }
 
