@@ -61,6 +61,9 @@ pub struct RecoveryContext {
 /// # Errors
 /// As the variants of [`RecoveryError`] say.
 pub async fn recover(context: &RecoveryContext, start: Option<Scn>) -> Result<Ready, RecoveryError> {
+    if let Some(ledger) = &context.ledger {
+        ledger.forget_marks(&context.channel, &context.source_name);
+    }
     let recovered = context.target.recover(context.shards, start).await?;
     let Some(marks) = &recovered.marks else { return Err(RecoveryError::NoMarks) };
     let ready = Ready {

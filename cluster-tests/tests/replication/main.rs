@@ -10,6 +10,7 @@ mod large;
 mod links;
 mod load;
 mod loops;
+mod lost_commits;
 mod mesh;
 mod operations;
 mod owners;

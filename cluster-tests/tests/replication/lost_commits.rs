@@ -1,0 +1,137 @@
+//! A target that lost its last commits: an older copy of its data is put back, as after a crash with
+//! relaxed durability or a restored backup. Its node remembers more than the server has.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cluster_tests::nodes::{PATIENCE, wait_equal};
+use cluster_tests::oracle;
+use cluster_tests::servers::Server;
+use cluster_tests::wait::wait_until;
+use weft_actors::status::ChannelState;
+
+use crate::pair::{BJ, BOTH_WAYS, ONE_WAY, Pair, SH, wait_rows};
+
+const TABLES: &str = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); CREATE DATABASE other; CREATE TABLE other.t (id INT PRIMARY KEY)";
+
+/// Copies a data directory of a server that does not run.
+fn copy(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(copied.expect("cp runs").success());
+}
+
+/// Takes a copy of the server's data as it is now.
+async fn keep(server: &mut Server) -> tempfile::TempDir {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    server.stop().await;
+    copy(&server.data_directory(), &place.path().join("data"));
+    server.restart().await;
+    place
+}
+
+/// The server goes on with the copy.
+async fn put_back(server: &mut Server, place: &tempfile::TempDir) {
+    server.kill9();
+    std::fs::remove_dir_all(server.data_directory()).expect("the data can go");
+    copy(&place.path().join("data"), &server.data_directory());
+    server.restart().await;
+}
+
+async fn insert(server: &Server, ids: std::ops::RangeInclusive<u32>) {
+    for id in ids {
+        server.execute(&format!("INSERT INTO shop.t VALUES ({id}, 'v{id}')")).await;
+    }
+}
+
+/// The direction into bj has stored that it is past everything that sh has.
+async fn wait_stored(pair: &Pair) {
+    let (file, position) = pair.sh.binlog_position().await;
+    let index: u64 = file.rsplit('.').next().and_then(|number| number.parse().ok()).expect("a number");
+    wait_until(PATIENCE, "the watermark is past what no mark names", async || {
+        let now = pair.deployment.direction(BJ, "orders", "sh.main").await?;
+        let watermark = now.watermark.clone().unwrap_or_default();
+        let parts: Vec<u64> = watermark.split('-').filter_map(|part| part.parse().ok()).collect();
+        let past = parts.len() == 4 && (parts[1], parts[2]) >= (index, position);
+        if past { Ok(()) } else { Err(format!("{now:?}, {file}:{position}")) }
+    })
+    .await;
+}
+
+/// `restart`: the node is killed too, so that only what it stored is left of what it knew.
+async fn lose_and_offer_again(restart: bool) {
+    let mut pair = Pair::start(TABLES, ONE_WAY).await;
+    insert(&pair.sh, 1..=20).await;
+    wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
+    let older = keep(&mut pair.bj).await;
+    insert(&pair.sh, 21..=40).await;
+    pair.sh.execute("UPDATE shop.t SET v = 'changed' WHERE id <= 5; DELETE FROM shop.t WHERE id = 6").await;
+    wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
+    // No mark is written for these: that they were passed is only in the node's memory and files.
+    for id in 1..=20 {
+        pair.sh.execute(&format!("INSERT INTO other.t VALUES ({id})")).await;
+    }
+    wait_stored(&pair).await;
+    if restart {
+        // Its last word on disk may be half a second old.
+        assert_eq!(pair.deployment.terminate(BJ), Some(0));
+    }
+    put_back(&mut pair.bj, &older).await;
+    if restart {
+        pair.deployment.start(BJ);
+    }
+    insert(&pair.sh, 41..=50).await;
+    wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
+    pair.state(ChannelState::Running).await;
+    oracle::assert_applied_once(&oracle::changes(&pair.sh).await, &oracle::changes(&pair.bj).await);
+}
+
+#[tokio::test]
+async fn one_way_what_the_target_lost_is_applied_again_though_the_node_had_passed_it() {
+    lose_and_offer_again(false).await;
+}
+
+#[tokio::test]
+async fn one_way_what_the_target_lost_is_applied_again_by_a_node_that_starts_anew() {
+    lose_and_offer_again(true).await;
+}
+
+/// Two ways the target is a source as well: what it lost of its own may be at the other site already,
+/// and its next changes would take the places of those in its history.
+#[tokio::test]
+async fn two_ways_a_server_that_lost_commits_stops_both_directions_and_says_so() {
+    let mut pair = Pair::start(TABLES, BOTH_WAYS).await;
+    insert(&pair.sh, 1..=10).await;
+    insert(&pair.bj, 11..=20).await;
+    wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
+    let older = keep(&mut pair.bj).await;
+    insert(&pair.sh, 21..=30).await;
+    insert(&pair.bj, 31..=40).await;
+    wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
+    put_back(&mut pair.bj, &older).await;
+    // A direction that has nothing to write looks at its target no sooner.
+    insert(&pair.sh, 41..=41).await;
+    for (site, from, words) in
+        [(SH, "bj.main", "lost its last transactions"), (BJ, "sh.main", "did not come back in its binlog")]
+    {
+        wait_until(PATIENCE, words, async || {
+            let now = pair.deployment.direction(site, "orders", from).await?;
+            let reason = now.reason.clone().unwrap_or_default();
+            let says = now.state == ChannelState::Stopped && reason.contains(words) && !reason.contains('\n');
+            if says { Ok(()) } else { Err(format!("{now:?}")) }
+        })
+        .await;
+    }
+    // It writes past the end of the history that it lost: the places look familiar again.
+    insert(&pair.bj, 101..=160).await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(10) {
+        for (site, from) in [(SH, "bj.main"), (BJ, "sh.main")] {
+            let now = pair.deployment.direction(site, "orders", from).await.expect("it answers");
+            assert_eq!(now.state, ChannelState::Stopped, "{now:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // What sh has from before is still there, and bj is not half mended.
+    wait_rows(&pair.sh, "SELECT COUNT(*) FROM shop.t", &["41"]).await;
+    wait_rows(&pair.bj, "SELECT COUNT(*) FROM shop.t WHERE id <= 100", &["20"]).await;
+}
