@@ -7,6 +7,7 @@ pub mod link;
 pub mod metrics;
 pub mod node;
 pub mod ports;
+pub mod referee;
 pub mod sink;
 pub mod status;
 #[cfg(any(test, feature = "testing"))]

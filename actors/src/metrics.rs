@@ -170,6 +170,14 @@ declare! {
         "Batches rolled back and run again, by cause: raced, fence-timed-out, deadlock.";
     SHARD_STOPS = Counter "weft_shard_stops_total" ["channel", "source", "target", "reason"]
         "Times that a shard stopped at a change, by reason.";
+    REFEREE_OPEN = Gauge "weft_referee_open_conflicts" ["database"]
+        "Conflicts that a channel's rule has not decided yet; until then the last write holds.";
+    REFEREE_RULINGS = Counter "weft_referee_rulings_total" ["database", "ruling"]
+        "Conflicts decided by a channel's rule: upheld, overturned, superseded, abandoned.";
+    REFEREE_WEBHOOK_FAILURES = Counter "weft_referee_webhook_failures_total" ["channel", "database", "reason"]
+        "Tries of a webhook that brought no answer, by reason: timeout, unreachable, status, bad-answer.";
+    REFEREE_FALLBACKS = Counter "weft_referee_fallbacks_total" ["channel", "database"]
+        "Conflicts decided by the fallback of a webhook.";
 }
 
 #[cfg(test)]
@@ -180,7 +188,7 @@ mod tests {
 
     #[test]
     fn names_follow_the_convention_and_are_unique() {
-        let stages = ["binlog", "stamp", "ledger", "buffer", "link", "channel", "shard"];
+        let stages = ["binlog", "stamp", "ledger", "buffer", "link", "channel", "shard", "referee"];
         let mut seen = HashSet::new();
         for metric in ALL {
             let parts: Vec<&str> = metric.name.split('_').collect();

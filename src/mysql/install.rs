@@ -10,7 +10,7 @@ use weft_core::scn::Scn;
 
 use super::identify::{consistent_position, parse_gtid};
 use super::lane::Lane;
-use super::schema::{CREATE_SCHEMA, TABLES};
+use super::schema::{CONFLICT_ADDED, CREATE_SCHEMA, TABLES};
 
 /// SCN epoch of an instance's first server. 0 stays free: below every history.
 const FIRST_EPOCH: u32 = 1;
@@ -55,7 +55,7 @@ pub(super) async fn create_missing(conn: &mut Conn) -> Result<(), mysql_async::E
     let names = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'weft'";
     let there: BTreeSet<String> = conn.query(names).await?.into_iter().collect();
     if TABLES.iter().all(|table| there.contains(table.name)) {
-        return Ok(());
+        return add_missing(conn).await;
     }
     let schema = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'weft'";
     if conn.query_first::<u8, _>(schema).await?.is_none() {
@@ -63,6 +63,22 @@ pub(super) async fn create_missing(conn: &mut Conn) -> Result<(), mysql_async::E
     }
     for table in TABLES.iter().filter(|table| !there.contains(table.name)) {
         conn.query_drop(table.create).await?;
+    }
+    if there.contains("conflict") { add_missing(conn).await } else { Ok(()) }
+}
+
+/// Gives tables of an earlier release what came later. Another node may do the same at the same time:
+/// whoever comes second finds the column there.
+async fn add_missing(conn: &mut Conn) -> Result<(), mysql_async::Error> {
+    const DUPLICATE_COLUMN: u16 = 1060;
+    let columns = "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'weft' AND \
+                   TABLE_NAME = 'conflict'";
+    let there: BTreeSet<String> = conn.query(columns).await?.into_iter().collect();
+    for added in CONFLICT_ADDED.iter().filter(|added| !there.contains(added.column)) {
+        match conn.query_drop(added.alter).await {
+            Err(mysql_async::Error::Server(error)) if error.code == DUPLICATE_COLUMN => {}
+            result => result?,
+        }
     }
     Ok(())
 }

@@ -5,6 +5,34 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+/// What a table got after the first release, in the order of the releases. Column definitions are
+/// those of `create`.
+#[derive(Debug, Clone, Copy)]
+pub struct Added {
+    /// The column by which one sees that a table has it.
+    pub column: &'static str,
+    pub alter: &'static str,
+}
+
+/// The conflict log's later columns. All may be NULL, so that a node of the release before goes on
+/// writing to it.
+pub const CONFLICT_ADDED: [Added; 1] = [Added {
+    column: "ruling",
+    alter: "\
+ALTER TABLE `weft`.`conflict`
+  ADD COLUMN `ruling` VARCHAR(16) NULL COMMENT 'what the channel''s rule made of it; NULL: it has none; open: not decided yet',
+  ADD COLUMN `ruled_by` VARCHAR(64) NULL COMMENT 'by what the ruling was given',
+  ADD COLUMN `ruled_at` TIMESTAMP(6) NULL,
+  ADD COLUMN `base_time` BIGINT UNSIGNED NULL COMMENT 'version of what the incoming change overwrote at its origin',
+  ADD COLUMN `base_origin` INT UNSIGNED NULL,
+  ADD COLUMN `stands_for_time` BIGINT UNSIGNED NULL COMMENT 'version of the change whose row was written again',
+  ADD COLUMN `stands_for_origin` INT UNSIGNED NULL,
+  ADD COLUMN `row_key` LONGTEXT NULL COMMENT 'while it is open: the primary key as SQL',
+  ADD COLUMN `loser` LONGTEXT NULL COMMENT 'while it is open: the row that lost as SQL; NULL: it was deleted',
+  ADD KEY `ruling` (`ruling`, `id`),
+  ADD KEY `key_hash` (`key_hash`, `id`)",
+}];
+
 /// Creates the schema where it is missing.
 pub const CREATE_SCHEMA: &str =
     "CREATE DATABASE IF NOT EXISTS `weft` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
@@ -83,8 +111,19 @@ CREATE TABLE IF NOT EXISTS `weft`.`conflict` (
   `incoming_origin` INT UNSIGNED NULL,
   `local_time` BIGINT UNSIGNED NULL COMMENT 'microseconds since 1970 UTC',
   `local_origin` INT UNSIGNED NULL,
-  `verdict` VARCHAR(64) NOT NULL,
-  PRIMARY KEY (`id`)
+  `verdict` VARCHAR(64) NOT NULL COMMENT 'of last-write-wins',
+  `ruling` VARCHAR(16) NULL COMMENT 'what the channel''s rule made of it; NULL: it has none; open: not decided yet',
+  `ruled_by` VARCHAR(64) NULL COMMENT 'by what the ruling was given',
+  `ruled_at` TIMESTAMP(6) NULL,
+  `base_time` BIGINT UNSIGNED NULL COMMENT 'version of what the incoming change overwrote at its origin',
+  `base_origin` INT UNSIGNED NULL,
+  `stands_for_time` BIGINT UNSIGNED NULL COMMENT 'version of the change whose row was written again',
+  `stands_for_origin` INT UNSIGNED NULL,
+  `row_key` LONGTEXT NULL COMMENT 'while it is open: the primary key as SQL',
+  `loser` LONGTEXT NULL COMMENT 'while it is open: the row that lost as SQL; NULL: it was deleted',
+  PRIMARY KEY (`id`),
+  KEY `ruling` (`ruling`, `id`),
+  KEY `key_hash` (`key_hash`, `id`)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
 
 /// The statements that create the schema and everything in it, for a DBA to run.

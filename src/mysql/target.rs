@@ -11,11 +11,15 @@
 //! | `replay` | writes rows by `BINLOG` |
 //! | `write` | writes rows by SQL, where replay cannot |
 //! | `conflicts` | the conflict log |
+//! | `docket` | the open conflicts in it, and writing the row that a rule wants |
+//! | `exact` | rows as SQL literals, to be written again later |
 //! | `sql` | the text of statements by key |
 //! | `errors` | what the server's errors mean |
 
 mod conflicts;
+pub mod docket;
 mod errors;
+mod exact;
 mod find;
 mod holder;
 mod json;
@@ -60,6 +64,9 @@ pub struct TargetOptions {
     /// Write by SQL even where rows could be replayed (the account has no right to `BINLOG`, or the
     /// server's settings make a replay unsafe).
     pub sql_only: bool,
+    /// The target decides the channel's conflicts by a rule: they are recorded as open, with what is
+    /// needed to write either row.
+    pub decides: bool,
 }
 
 impl TargetOptions {
@@ -73,6 +80,7 @@ impl TargetOptions {
             conflicts_max: 100_000,
             statement_timeout: Duration::from_secs(60),
             sql_only: false,
+            decides: false,
         }
     }
 

@@ -5,9 +5,11 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use weft_core::ledger::Ledger;
+use weft_core::key::KeyHash;
+use weft_core::ledger::{Ledger, LedgerView};
 use weft_core::mark::Epoch;
 use weft_core::sink::step::LogPosition;
+use weft_core::version::Version;
 
 /// One writer (the capture), many readers (the shards that apply to this instance).
 pub struct SharedLedger {
@@ -27,6 +29,11 @@ impl SharedLedger {
     /// For asking. A panic of the writer leaves whole entries behind, so a poisoned lock is read on.
     pub fn read(&self) -> RwLockReadGuard<'_, Ledger> {
         self.ledger.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest version of the key; None if it was not changed since the horizon.
+    pub fn newest(&self, key: &KeyHash) -> Option<Version> {
+        self.read().newest(key)
     }
 
     /// Runs `change` on the ledger. Only the capture calls it.

@@ -251,15 +251,17 @@ async fn holder_of_a_unique_value_is_named_by_its_key_and_deleted() {
     }
 }
 
-#[tokio::test]
-async fn conflicts_are_recorded_with_both_rows_and_the_oldest_go() {
+type Recorded = (String, String, u64, String);
+
+/// Records 600 conflicts where ten are kept; what is left, and the local row as it was read.
+async fn record_600(decides: bool) -> (Vec<Recorded>, Option<String>) {
     let pair = Pair::start(
         "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9), d DECIMAL(6,2), b VARBINARY(4), at DATETIME)",
     )
     .await;
     pair.target.execute("INSERT INTO s.t VALUES (1, 'local', 1.5, X'00ff', '2024-01-02 03:04:05')").await;
     let mut options = options(&pair.target);
-    options.conflicts_max = 10;
+    (options.conflicts_max, options.decides) = (10, decides);
     let target = MariaDbTarget::new(options);
     let epoch = target.recover(1, Some(Scn::ZERO)).await.expect("the target is free").epoch;
     let mut session = target.session(0, epoch).await.expect("the epoch is ours");
@@ -269,26 +271,38 @@ async fn conflicts_are_recorded_with_both_rows_and_the_oldest_go() {
     let request = requests(&delivery, LockBy::PrimaryKey);
     assert!(matches!(session.run(Step::Lock(request.clone())).await, Outcome::Locked(_)));
     let Outcome::RowsRead(rows) = session.run(Step::ReadRows(request)).await else { panic!("rows are read") };
-    let version = |time| Version::new(Micros(time), InstanceId::of("bj.main"));
+    let version = |time, origin| Version::new(Micros(time), InstanceId::of(origin));
     let record = ConflictRecord {
         delivery: delivery.clone(),
         table: 0,
         scn: Scn::of_transaction(1, 2, 3),
         key: KeyHash(0xabc),
+        image: delivery.transaction.rows().expect("rows were captured").rows[0].after,
         incoming: Some(delivery.transaction.rows().expect("rows were captured").rows[0].after),
         local: Some(0),
-        incoming_version: version(5),
-        local_version: Some(version(4)),
+        incoming_version: version(5, "bj.main"),
+        base: None,
+        local_version: Some(version(4, "sh.main")),
         verdict: Verdict::IncomingWon,
     };
     ok(&mut session, Step::RecordConflicts(vec![record; 600])).await;
     ok(&mut session, Step::Commit).await;
-    let seen: Vec<(String, String, u64, String)> =
-        pair.target.query("SELECT incoming, local, incoming_time, verdict FROM weft.conflict").await;
+    let seen = pair.target.query("SELECT incoming, local, incoming_time, verdict FROM weft.conflict").await;
+    (seen, rows[0].clone())
+}
+
+#[tokio::test]
+async fn conflicts_are_recorded_with_both_rows_and_the_oldest_go() {
+    let (seen, local_row) = record_600(false).await;
     assert_eq!(seen.len(), 10, "the newest are kept");
     let (incoming, local, time, verdict) = &seen[0];
     assert_eq!((*time, verdict.as_str()), (5, "incoming-won"));
-    assert_eq!(rows[0].as_ref(), Some(local));
+    assert_eq!(local_row.as_ref(), Some(local));
     let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
     assert_eq!(parse(&local.replace("\"local\"", "\"source\"")), parse(incoming));
+}
+
+#[tokio::test]
+async fn conflicts_that_a_rule_has_not_decided_are_kept_however_many() {
+    assert_eq!(record_600(true).await.0.len(), 600);
 }

@@ -122,11 +122,15 @@ pub struct ConflictRecord {
     pub table: u16,
     pub scn: Scn,
     pub key: KeyHash,
+    /// An image of the source's row, before or after: by its primary key the row is found.
+    pub image: Span,
     /// Image of the incoming row; None: it deletes.
     pub incoming: Option<Span>,
     /// Index into the answer of the batch's `ReadRows`; None where no row was there.
     pub local: Option<u32>,
     pub incoming_version: Version,
+    /// What the incoming change overwrote at its origin.
+    pub base: Option<Version>,
     pub local_version: Option<Version>,
     pub verdict: Verdict,
 }

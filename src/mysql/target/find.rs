@@ -12,7 +12,7 @@ use weft_core::tables::TableName;
 use super::errors::Failure;
 use super::session::MariaDbSession;
 use super::sql::{self, KEYS_MAX, KeyColumn};
-use super::{TargetOptions, holder, json};
+use super::{TargetOptions, exact, holder, json};
 
 /// Requests that one statement can answer: the same table by the same columns.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,22 +51,32 @@ pub(super) async fn lock(session: &mut MariaDbSession, rows: &[LockRow]) -> Resu
     Ok(found)
 }
 
-/// The rows as JSON objects; the answer is parallel to the requests.
-pub(super) async fn read(
-    session: &mut MariaDbSession,
-    rows: &[LockRow],
-) -> Result<Vec<Option<String>>, Failure> {
-    let mut read = vec![None; rows.len()];
+/// A row as it was read for the conflict log.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RowRead {
+    /// As a JSON object of texts; None: no row was there.
+    pub json: Option<String>,
+    /// As a JSON object of SQL literals, where the target decides conflicts by a rule.
+    pub exact: Option<String>,
+}
+
+/// The rows as they are now; the answer is parallel to the requests.
+pub(super) async fn read(session: &mut MariaDbSession, rows: &[LockRow]) -> Result<Vec<RowRead>, Failure> {
+    let mut read = vec![RowRead::default(); rows.len()];
     for (asked, keys) in group(&session.options, rows)? {
         let shape = session.shapes.prove(&mut session.conn, &session.options, &asked.table).await?;
         let key = key_columns(&session.options, &asked, &shape)?;
-        let what = format!("k.i,{}", json::expression(&shape));
+        let mut what = format!("k.i,{}", json::expression(&shape));
+        if session.options.decides {
+            what = format!("{what},{}", exact::expression(&shape));
+        }
         for (literals, requests) in chunks(&keys) {
             let statement = sql::select(&what, &asked.table, &key, &literals);
             for row in session.rows(&statement, &format!("reading rows of {}", asked.table)).await? {
                 let number = row_number(&row, requests.len());
-                let text: Option<String> = row.get_opt(1).and_then(Result::ok);
-                requests[number].iter().for_each(|request| read[*request] = text.clone());
+                let text = |at: usize| row.get_opt(at).and_then(Result::ok);
+                let found = RowRead { json: text(1), exact: text(2) };
+                requests[number].iter().for_each(|request| read[*request] = found.clone());
             }
         }
     }

@@ -10,7 +10,7 @@ use super::shape::Shape;
 use super::sql::text_literal;
 
 /// Collation id of binary strings.
-const BINARY: u16 = 63;
+pub(super) const BINARY: u16 = 63;
 
 /// The row of table `t` as a JSON object: text as text, everything else as the server prints it,
 /// bytes in hexadecimal.
@@ -33,11 +33,11 @@ pub(super) fn expression(shape: &Shape) -> String {
     format!("JSON_OBJECT({})", fields.join(","))
 }
 
-fn is_bit(column: &Column) -> bool {
+pub(super) fn is_bit(column: &Column) -> bool {
     column.column_type.as_deref().is_some_and(|kind| kind.starts_with("bit"))
 }
 
-fn is_geometry(column: &Column) -> bool {
+pub(super) fn is_geometry(column: &Column) -> bool {
     const KINDS: [&str; 4] = ["geometry", "point", "linestring", "polygon"];
     column.column_type.as_deref().is_some_and(|kind| KINDS.iter().any(|name| kind.contains(name)))
 }

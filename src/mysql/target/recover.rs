@@ -9,7 +9,7 @@ use weft_core::scn::Scn;
 use weft_core::sink::step::LogPosition;
 use weft_core::time::Micros;
 
-use super::{TargetOptions, lock};
+use super::{TargetOptions, conflicts, lock};
 use crate::mysql::connect::{Role, connect};
 use crate::mysql::install;
 
@@ -34,6 +34,9 @@ pub(super) async fn recover(
         .await
         .map_err(|error| failed(options, &error))?
         .ok_or_else(|| no_binlog(options))?;
+    if !options.decides {
+        conflicts::close_undecided(&mut conn, options).await?;
+    }
     let skipped = skipped(&mut conn, options, raised.as_ref()).await?;
     // The locks go with the connection; the sessions wait for them. Whoever takes one in between has
     // raised the epoch above ours first.
@@ -183,7 +186,7 @@ pub(super) async fn position(conn: &mut Conn) -> Result<Option<LogPosition>, mys
     }))
 }
 
-fn no_binlog(options: &TargetOptions) -> TargetError {
+pub(super) fn no_binlog(options: &TargetOptions) -> TargetError {
     TargetError::Refused(format!(
         "{}: the server writes no binlog; start it with log_bin and binlog_format = ROW",
         options.place()

@@ -25,7 +25,7 @@ pub(super) struct MariaDbSession {
     pub(super) shapes: Shapes,
     pub(super) replayer: Replayer,
     /// The answer to the transaction's last `ReadRows`, which its conflict records point into.
-    pub(super) rows_read: Vec<Option<String>>,
+    pub(super) rows_read: Vec<find::RowRead>,
     /// Conflicts were written since the log was trimmed last.
     pub(super) conflicts_written: u64,
     /// The connection is in an unknown state: it is not used again.
@@ -164,7 +164,7 @@ impl MariaDbSession {
             Step::ReadPosition => self.position().await,
             Step::ReadRows(rows) => {
                 self.rows_read = find::read(self, &rows).await?;
-                Ok(Outcome::RowsRead(self.rows_read.clone()))
+                Ok(Outcome::RowsRead(self.rows_read.iter().map(|row| row.json.clone()).collect()))
             }
             Step::WriteMark(mark) => self.write_mark(&mark).await,
             Step::Savepoint => self.simple("SAVEPOINT weft", "setting a savepoint").await,

@@ -132,9 +132,11 @@ impl<'a, L: LedgerView + ?Sized> Planner<'a, L> {
             table: change.table,
             scn: change.scn,
             key: change.key,
+            image: change.image,
             incoming: change.present.then_some(change.image),
             local: Some(self.plan.to_read.len() as u32),
             incoming_version: change.version,
+            base: change.base,
             local_version: local,
             verdict,
         });
