@@ -21,8 +21,17 @@ use crate::config::{Channel, ConfigError, Deployment, Direction, Instance};
 use facts::InstanceFacts;
 use probes::{Link, Subject};
 
-/// Errors that a node can live with: rows go by SQL, or the one channel stops and says so.
-const TOLERABLE: [&str; 5] = ["grant-replay", "no-primary-key", "collation", "not-transactional", "cascade"];
+/// Errors that a node can live with: rows go by SQL, the last write stays, or the one channel stops and
+/// says so.
+const TOLERABLE: [&str; 7] = [
+    "grant-replay",
+    "no-primary-key",
+    "collation",
+    "not-transactional",
+    "cascade",
+    "no-deciding-column",
+    "deciding-column-type",
+];
 
 /// Checks every instance, or those of one site, and the channels between instances that could be
 /// looked at. Errors first.

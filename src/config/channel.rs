@@ -8,6 +8,7 @@ use weft_core::tables::TableFilter;
 
 use super::error::Problem;
 use super::raw::{RawChannel, RawConflict};
+use super::rule::{self, RuleOptions};
 use super::units::{ByteSize, Count, Span, within};
 
 /// One direction of a channel, by full instance names.
@@ -25,7 +26,12 @@ pub struct Channel {
     pub directions: Vec<Direction>,
     pub tables: TableFilter,
     pub consistency: Consistency,
+    /// How changes are decided as they are applied.
     pub rule: ConflictRule,
+    /// How conflicts are decided behind that; None: last-write-wins has decided them.
+    pub ruling: Option<RuleOptions>,
+    /// The instance (full name) that decides by `ruling`.
+    pub decider: Option<String>,
     /// 1 to 256.
     pub shards: u16,
     /// Bytes of transactions that may be pulled and not yet applied.
@@ -48,7 +54,9 @@ impl Channel {
         let fence = (raw.fence_timeout, Span::ms(200), Span::ms(1), Span::secs(60));
         Ok(Channel {
             name: name.to_owned(),
-            rule: rule(&key, raw, directions.len() == 2)?,
+            rule: conflict_rule(&key, raw, directions.len() == 2)?,
+            ruling: rule::check(&key, raw)?,
+            decider: None,
             directions,
             tables: tables(&of("tables"), &raw.tables)?,
             consistency: raw.consistency.unwrap_or_default(),
@@ -57,6 +65,12 @@ impl Channel {
             batch_rows_max: u32::try_from(rows.0).expect("at most 1000000"),
             fence_timeout: within(&of("fence_timeout"), fence.0, fence.1, fence.2, fence.3)?.0,
         })
+    }
+
+    /// Full names of its two instances, those of `between` in its order.
+    pub fn instances(&self) -> impl Iterator<Item = &str> {
+        let first = &self.directions[0];
+        [first.from.as_str(), first.to.as_str()].into_iter()
     }
 
     /// Whether it goes both ways.
@@ -106,10 +120,9 @@ fn directions(key: &str, raw: &RawChannel) -> Result<Vec<Direction>, Problem> {
     Ok(if two_way { vec![forth, back] } else { vec![forth] })
 }
 
-fn rule(key: &str, raw: &RawChannel, two_way: bool) -> Result<ConflictRule, Problem> {
+fn conflict_rule(key: &str, raw: &RawChannel, two_way: bool) -> Result<ConflictRule, Problem> {
     let of = |field: &str| format!("{key}.{field}");
     match (raw.conflict, two_way) {
-        (None | Some(RawConflict::LastWriteWins), true) => Ok(ConflictRule::LastWriteWins),
         (None | Some(RawConflict::None), false) => Ok(ConflictRule::None),
         (Some(RawConflict::None), true) => Err(clash(
             of("conflict"),
@@ -117,13 +130,14 @@ fn rule(key: &str, raw: &RawChannel, two_way: bool) -> Result<ConflictRule, Prob
             "without a rule the two sides would differ for ever after a conflict",
             "remove conflict, or use from and to",
         )),
-        (Some(RawConflict::LastWriteWins), false) => Err(clash(
+        // The other rules decide behind last-write-wins.
+        (_, true) => Ok(ConflictRule::LastWriteWins),
+        (Some(_), false) => Err(clash(
             of("conflict"),
             of("from"),
             "a rule needs both directions, as writes at the target reach nobody",
             "remove conflict, or use between",
         )),
-        (Some(_), _) => Err(Problem::NotBuilt { keys: vec![of("conflict")] }),
     }
 }
 

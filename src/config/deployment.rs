@@ -11,6 +11,7 @@ use super::instance::Instance;
 use super::node::Node;
 use super::overlap::shared_glob;
 use super::raw::RawDeployment;
+use super::rule;
 use super::unbuilt::unbuilt_keys;
 
 /// Longest name of a cluster, site, instance, node or channel in bytes.
@@ -143,6 +144,7 @@ impl TryFrom<(&Path, &RawDeployment)> for Deployment {
             deployment.add_channel(Channel::check(name, raw_channel)?)?;
         }
         check_forwarding(&deployment)?;
+        rule::check_groups(&mut deployment)?;
         Ok(deployment)
     }
 }

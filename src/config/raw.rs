@@ -140,6 +140,8 @@ pub struct RawChannel {
     pub conflict: Option<RawConflict>,
     pub column: Option<String>,
     pub site_priority: Option<Vec<String>>,
+    pub webhook: Option<RawWebhook>,
+    pub decides: Option<String>,
     pub shards: Option<Count>,
     pub in_flight: Option<ByteSize>,
     pub batch_rows_max: Option<Count>,
@@ -157,6 +159,32 @@ pub enum RawConflict {
     SitePriority,
     Webhook,
     None,
+}
+
+/// Without `Debug`: there may be a password in the url.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawWebhook {
+    pub url: String,
+    pub timeout: Option<Span>,
+    pub retries: Option<Count>,
+    pub concurrency: Option<Count>,
+    pub fallback: Option<RawFallback>,
+}
+
+impl fmt::Debug for RawWebhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawWebhook").finish_non_exhaustive()
+    }
+}
+
+/// What decides where a webhook does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RawFallback {
+    LastWriteWins,
+    Column,
+    SitePriority,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

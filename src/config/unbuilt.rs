@@ -1,7 +1,7 @@
 //! Keys that are read but whose feature is not built yet. One that is set to anything but its
 //! default is refused by name, so that nobody believes a setting that does nothing.
 
-use super::raw::{RawChannel, RawConflict, RawDdl, RawDeployment, RawInstance, RawSite, RawStart};
+use super::raw::{RawChannel, RawDdl, RawDeployment, RawInstance, RawSite, RawStart};
 use super::units::Span;
 
 /// The keys of unbuilt features that are set, in the file's order of sections.
@@ -51,14 +51,8 @@ impl Found {
 
     fn channel(&mut self, path: &str, channel: &RawChannel) {
         self.when(path, "start", channel.start.as_ref().is_some_and(|start| *start != RawStart::Now));
-        let needs_more = |rule: RawConflict| {
-            matches!(rule, RawConflict::Column | RawConflict::SitePriority | RawConflict::Webhook)
-        };
-        self.when(path, "conflict", channel.conflict.is_some_and(needs_more));
-        self.when(path, "column", channel.column.is_some());
         let waits = channel.batch_wait_max.is_some_and(|wait| wait > Span::ms(0));
         self.when(path, "batch_wait_max", waits);
-        self.when(path, "site_priority", channel.site_priority.is_some());
         self.when(path, "ddl", channel.ddl.is_some_and(|ddl| ddl != RawDdl::Stop));
         self.when(path, "transform", channel.transform.as_ref().is_some_and(|list| !list.is_empty()));
     }

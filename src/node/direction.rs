@@ -75,7 +75,8 @@ fn plan(
     clock: &Arc<dyn Clock>,
 ) -> Result<RunningDirection, NodeError> {
     let (source, instance) = (&deployment.instances[&direction.from], &deployment.instances[&direction.to]);
-    let options = TargetOptions::new(endpoint(instance)?, &direction.to, &channel.name, &direction.from);
+    let mut options = TargetOptions::new(endpoint(instance)?, &direction.to, &channel.name, &direction.from);
+    options.decides = channel.decider.as_deref() == Some(direction.to.as_str());
     let puller = PullerConfig {
         addresses: deployment.node_of_site(&source.site).iter().map(|node| node.peer.to_string()).collect(),
         cluster: deployment.cluster.clone(),

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `instance` | the replicator of an instance of this site: its ports and what it shares |
 //! | `direction` | a direction into this site: its ports and its actor |
+//! | `referee` | decides conflicts by rules: its ports and its actor |
+//! | `webhook` | asks a user's program who wins a conflict |
 //! | `store` | what is kept in the data directory, as the ports want it |
 //! | `status` | what the node says of itself and of the deployment |
 //! | `neighbours` | asks the other nodes what they say |
@@ -11,8 +13,10 @@
 mod direction;
 mod instance;
 mod neighbours;
+mod referee;
 mod status;
 mod store;
+mod webhook;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -87,6 +91,7 @@ pub async fn run(deployment: Deployment, node_id: &str) -> Result<(), NodeError>
     let watermarks = store::Watermarks::open(&data)?;
     let captured = instance::open_all(&deployment, &node, &data, &clock)?;
     let directions = Arc::new(direction::plan_all(&deployment, &node, &captured, &watermarks, &clock)?);
+    let referees = referee::plan_all(&deployment, &captured)?;
     let state = Arc::new(NodeState::new(deployment.clone(), node.clone(), &captured, &directions));
 
     let own = Own::new(&deployment.cluster, &node.id);
@@ -102,7 +107,7 @@ pub async fn run(deployment: Deployment, node_id: &str) -> Result<(), NodeError>
     let neighbours = neighbours::start(state.clone(), Arc::new(TcpPeers));
 
     let children = captured.iter().map(Captured::child).chain(directions.iter().map(RunningDirection::child));
-    let (supervisor, supervising) = Actor::spawn(None, Supervisor, children.collect())
+    let (supervisor, supervising) = Actor::spawn(None, Supervisor, children.chain(referees).collect())
         .await
         .map_err(|error| NodeError::Actors(error.to_string()))?;
     tracing::info!(node = node.id, site = node.site, "running");

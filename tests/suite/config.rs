@@ -104,10 +104,6 @@ fn unbuilt_settings_are_refused_by_name() {
     for (line, key) in [
         ("start = \"copy\"", "start"),
         ("start = { \"sh.main\" = \"gtid:0-1-2\" }", "start"),
-        ("conflict = \"column\"", "conflict"),
-        ("conflict = \"site-priority\"", "conflict"),
-        ("conflict = \"webhook\"", "conflict"),
-        ("column = \"updated_at\"", "column"),
         ("batch_wait_max = \"5ms\"", "batch_wait_max"),
         ("ddl = \"replicate\"", "ddl"),
         ("ddl = \"ignore\"", "ddl"),

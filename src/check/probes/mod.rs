@@ -42,7 +42,7 @@ pub struct Link<'a> {
 type Probe = fn(&Subject<'_>) -> Vec<Finding>;
 type LinkProbe = fn(&Link<'_>) -> Vec<Finding>;
 
-const PROBES: [Probe; 14] = [
+const PROBES: [Probe; 15] = [
     binlog::off_or_not_rows,
     binlog::row_image_not_full,
     binlog::native_changes_not_logged,
@@ -54,6 +54,7 @@ const PROBES: [Probe; 14] = [
     apply::small_packets,
     grants::missing,
     tables::keys_and_engines,
+    tables::deciding_columns,
     tables::cascades,
     tables::triggers,
     server::settings_to_know,

@@ -1,11 +1,13 @@
 //! The replicated tables of one instance.
 
+use weft_core::filter::referee::is_comparable;
 use weft_core::key::collation::{supported, supported_names};
+use weft_core::tables::quote;
 
 use super::Subject;
 use crate::check::facts::{KeyColumn, TableFacts};
 use crate::check::finding::Finding;
-use crate::config::Channel;
+use crate::config::{Channel, PlainRule};
 
 /// The tables of a channel, with the channel.
 fn chosen<'a>(subject: &'a Subject<'_>) -> impl Iterator<Item = (&'a Channel, &'a TableFacts)> {
@@ -55,6 +57,40 @@ pub(super) fn keys_and_engines(subject: &Subject<'_>) -> Vec<Finding> {
                 found("prefix-key", what, format!("ALTER TABLE {name}: make the key over the whole column"));
             }
         }
+    }
+    findings
+}
+
+/// The column by which a channel decides conflicts: there, and of a type with an order of its own.
+pub(super) fn deciding_columns(subject: &Subject<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (channel, table) in chosen(subject) {
+        let Some(PlainRule::Column(name)) = channel.ruling.as_ref().map(|ruling| ruling.kind.plain()) else {
+            continue;
+        };
+        let place = table.name.quoted();
+        let column = table.columns.iter().find(|column| column.name == *name);
+        let (code, what, fix) = match column {
+            None => (
+                "no-deciding-column",
+                format!("table {} has no column {name}, by which its conflicts are decided", table.name),
+                format!(
+                    "ALTER TABLE {place} ADD COLUMN {} TIMESTAMP(6) NULL, or take it out of the channel with a !glob",
+                    quote(name)
+                ),
+            ),
+            Some(column) if !is_comparable(&column.column_type) => (
+                "deciding-column-type",
+                format!(
+                    "column {name} of table {} is {}: conflicts are decided by numbers, dates and times only",
+                    table.name, column.column_type
+                ),
+                "name another column in the channel's column".to_owned(),
+            ),
+            Some(_) => continue,
+        };
+        let finding = Finding::error(code, &subject.facts.instance, what, fix);
+        findings.push(finding.of_channel(&channel.name));
     }
     findings
 }

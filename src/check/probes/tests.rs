@@ -94,6 +94,34 @@ fn found(change: impl FnOnce(&mut InstanceFacts)) -> Vec<(Level, &'static str)> 
     instance(&subject).iter().map(|finding| (finding.level, finding.code)).collect()
 }
 
+#[test]
+fn a_column_that_decides_is_in_every_table_and_has_an_order() {
+    let rule = "[channels.orders]\nconflict = \"column\"\ncolumn = \"at\"";
+    let deployment = Deployment::parse(Path::new("weft.toml"), &CONFIG.replace("[channels.orders]", rule))
+        .expect("accepted");
+    let found = |column_type: Option<&str>| {
+        let mut facts = good("sh.main", 1);
+        facts.tables[0].columns.extend(column_type.map(|kind| ColumnFacts {
+            name: "at".to_owned(),
+            column_type: kind.to_owned(),
+            collation: None,
+            nullable: true,
+            auto_increment: false,
+        }));
+        let subject = Subject {
+            facts: &facts,
+            is_source: true,
+            is_target: true,
+            conflict_window: Duration::from_secs(604_800),
+            channels: deployment.channels.values().collect(),
+        };
+        instance(&subject).iter().map(|finding| (finding.level, finding.code)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Some("timestamp(6)")), []);
+    assert_eq!(found(None), [(Level::Error, "no-deciding-column")]);
+    assert_eq!(found(Some("varchar(20)")), [(Level::Error, "deciding-column-type")]);
+}
+
 /// Codes found in the first direction between two ends whose facts were changed.
 fn found_between(change: impl FnOnce(&mut InstanceFacts, &mut InstanceFacts)) -> Vec<(Level, &'static str)> {
     let deployment = deployment();
