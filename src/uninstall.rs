@@ -16,6 +16,7 @@ use weft_core::mark::runs::AppliedSet;
 use weft_core::tables::WEFT_SCHEMA;
 
 use crate::mysql::connect::{ConnectError, Endpoint, Role, cause, connect};
+use crate::mysql::dialect::Dialect;
 use crate::mysql::identify::consistent_position;
 use crate::mysql::schema::{account, owner_lock, source_grants};
 pub use report::{Inbound, Report};
@@ -100,7 +101,8 @@ impl Session {
         match tokio::time::timeout(STATEMENT_TIMEOUT, statement(&mut self.conn)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                let (address, cause, fix) = (self.address.clone(), cause(&error), fix(&self.user, &error));
+                let fix = fix(Dialect::of(&self.conn), &self.user, &error);
+                let (address, cause) = (self.address.clone(), cause(&error));
                 Err(UninstallError::Statement { address, what, cause, fix })
             }
             Err(_) => Err(UninstallError::Silent { address: self.address.clone(), what }),
@@ -200,11 +202,12 @@ fn if_there<T>(rows: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
     }
 }
 
-fn fix(user: &str, error: &Error) -> String {
+fn fix(dialect: Dialect, user: &str, error: &Error) -> String {
     match error {
         Error::Server(server) if matches!(server.code, 1044 | 1142 | 1227) => format!(
-            "; as an administrator run: {}; GRANT BINLOG ADMIN ON *.* TO {}",
-            source_grants(user),
+            "; as an administrator run: {}; GRANT {} ON *.* TO {}",
+            source_grants(dialect, user),
+            dialect.unlogged_privilege(),
             account(user)
         ),
         _ => String::from("; try again"),

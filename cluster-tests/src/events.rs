@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use weft_actors::ports::{EventStream, SourceError};
 
+use crate::servers::Flavour;
+
 /// How long an event is awaited.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -13,8 +15,24 @@ pub const XID: u8 = 16;
 pub const TABLE_MAP: u8 = 19;
 pub const WRITE_ROWS_V1: u8 = 23;
 pub const HEARTBEAT: u8 = 27;
-pub const GTID: u8 = 162;
+pub const QUERY: u8 = 2;
 pub const WRITE_ROWS_COMPRESSED_V1: u8 = 166;
+
+/// Type of the event that begins a transaction.
+pub fn gtid(flavour: Flavour) -> u8 {
+    match flavour {
+        Flavour::MariaDb => 162,
+        Flavour::MySql => 33,
+    }
+}
+
+/// Type of the event that holds inserted rows.
+pub fn write_rows(flavour: Flavour) -> u8 {
+    match flavour {
+        Flavour::MariaDb => WRITE_ROWS_V1,
+        Flavour::MySql => 30,
+    }
+}
 
 /// Type of an event.
 pub fn kind(event: &[u8]) -> u8 {

@@ -8,6 +8,5 @@ pub mod process;
 pub mod proxy;
 pub mod servers;
 pub mod sim;
-pub mod types;
 pub mod wait;
 pub mod workload;

@@ -19,6 +19,7 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
 use tempfile::TempDir;
 use weft::mysql::connect::Endpoint;
+use weft::mysql::tls::Tls;
 
 use crate::ports::Port;
 use crate::process::Process;
@@ -66,7 +67,13 @@ impl Server {
 
     /// The same address and account for Weft's own code.
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint { host: "127.0.0.1".into(), port: self.port(), user: "root".into(), password: String::new() }
+        Endpoint {
+            host: "127.0.0.1".into(),
+            port: self.port(),
+            user: "root".into(),
+            password: String::new(),
+            tls: Tls::default(),
+        }
     }
 
     pub fn flavour(&self) -> Flavour {

@@ -1,20 +1,31 @@
-//! A real MariaDB server as a source instance: everything but its dump.
+//! A real server as a source instance: everything but its dump.
 
 use cluster_tests::events::*;
-use cluster_tests::servers::{Server, ServerOptions};
+use cluster_tests::on_both_flavours;
+use cluster_tests::servers::{Flavour, Server, ServerOptions};
 use weft::mysql::connect::{Endpoint, Role, connect};
-use weft::mysql::source::MariaDbSource;
+use weft::mysql::source::ServerSource;
 use weft_actors::ports::{Source, SourceError, StreamFrom};
 use weft_core::scn::Scn;
 use weft_core::tables::TableName;
 use weft_core::time::Micros;
 
-fn source(server: &Server) -> MariaDbSource {
-    MariaDbSource::new(server.endpoint(), "sh.main", "sh-1")
+on_both_flavours! {
+    nodes_that_install_at_the_same_time_agree_where_the_history_begins
+    a_missing_right_is_told_in_one_line_with_the_statements
+    the_rights_that_the_errors_name_are_enough
+    a_channel_begins_where_it_first_began
+    settings_for_all_sessions_of_a_server_change_nothing_for_weft
+    the_heartbeat_is_one_row_that_moves
+    a_table_is_described_as_it_stands
 }
 
-async fn shop() -> Server {
-    let server = Server::start(ServerOptions::new(1)).await;
+fn source(server: &Server) -> ServerSource {
+    ServerSource::new(server.endpoint(), "sh.main", "sh-1")
+}
+
+async fn shop(flavour: Flavour) -> Server {
+    let server = Server::start(ServerOptions::of(flavour, 1)).await;
     server.execute("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY, a VARCHAR(20))").await;
     server
 }
@@ -24,9 +35,8 @@ async fn here(server: &Server) -> StreamFrom {
     StreamFrom::Position { file, position }
 }
 
-#[tokio::test]
-async fn nodes_that_install_at_the_same_time_agree_where_the_history_begins() {
-    let server = Server::start(ServerOptions::new(5)).await;
+async fn nodes_that_install_at_the_same_time_agree_where_the_history_begins(flavour: Flavour) {
+    let server = Server::start(ServerOptions::of(flavour, 5)).await;
     let (a, b, c) = (source(&server), source(&server), source(&server));
     let (a, b, c) = tokio::join!(a.install(), b.install(), c.install());
     let all = [a, b, c].map(|start| start.expect("root may create"));
@@ -46,16 +56,18 @@ async fn nodes_that_install_at_the_same_time_agree_where_the_history_begins() {
     {
         let mut stream = source(&server).stream(from).await.expect("the position is there");
         let events = read_until(&mut stream, |event| contains(event, "CREATE DATABASE after_install")).await;
-        assert!(events.iter().any(|event| kind(event) == WRITE_ROWS_V1), "the capture row lies behind it");
+        assert!(
+            events.iter().any(|event| kind(event) == write_rows(flavour)),
+            "the capture row lies behind it"
+        );
     }
 }
 
-#[tokio::test]
-async fn a_missing_right_is_told_in_one_line_with_the_statements() {
-    let server = Server::start(ServerOptions::new(1)).await;
+async fn a_missing_right_is_told_in_one_line_with_the_statements(flavour: Flavour) {
+    let server = Server::start(ServerOptions::of(flavour, 1)).await;
     server.execute("CREATE USER poor@'%' IDENTIFIED BY 'secret'").await;
     let poor = Endpoint { user: "poor".into(), password: "secret".into(), ..server.endpoint() };
-    let source = MariaDbSource::new(poor.clone(), "sh.main", "sh-1");
+    let source = ServerSource::new(poor.clone(), "sh.main", "sh-1");
     for error in [
         source.install().await.expect_err("it may not create"),
         source.identify().await.expect_err("it may not see the binlog"),
@@ -65,22 +77,25 @@ async fn a_missing_right_is_told_in_one_line_with_the_statements() {
         assert!(text.contains("TO 'poor'@'%'") && !text.contains('\n') && !text.contains("secret"), "{text}");
     }
     let wrong = Endpoint { password: "wrong".into(), ..poor };
-    let error = MariaDbSource::new(wrong, "sh.main", "sh-1").identify().await.expect_err("wrong password");
+    let error = ServerSource::new(wrong, "sh.main", "sh-1").identify().await.expect_err("wrong password");
     assert!(matches!(&error, SourceError::Refused(text) if text.contains("Access denied")), "{error:?}");
 }
 
-#[tokio::test]
-async fn the_rights_that_the_errors_name_are_enough() {
-    let server = shop().await;
+async fn the_rights_that_the_errors_name_are_enough(flavour: Flavour) {
+    let server = shop(flavour).await;
+    let position = match flavour {
+        Flavour::MariaDb => "BINLOG MONITOR",
+        Flavour::MySql => "REPLICATION CLIENT",
+    };
     server
-        .execute(
+        .execute(&format!(
             "CREATE USER weft@'%' IDENTIFIED BY 'secret';
              GRANT ALL PRIVILEGES ON weft.* TO weft@'%';
-             GRANT SELECT, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO weft@'%'",
-        )
+             GRANT SELECT, REPLICATION SLAVE, {position} ON *.* TO weft@'%'",
+        ))
         .await;
     let weft = Endpoint { user: "weft".into(), password: "secret".into(), ..server.endpoint() };
-    let source = MariaDbSource::new(weft, "sh.main", "sh-1");
+    let source = ServerSource::new(weft, "sh.main", "sh-1");
     source.install().await.expect("it may create the schema");
     let identity = source.identify().await.expect("it may see the binlog");
     source.heartbeat(Micros(1)).await.expect("it may write its own tables");
@@ -95,9 +110,8 @@ async fn the_rights_that_the_errors_name_are_enough() {
     }
 }
 
-#[tokio::test]
-async fn a_channel_begins_where_it_first_began() {
-    let server = Server::start(ServerOptions::new(1)).await;
+async fn a_channel_begins_where_it_first_began(flavour: Flavour) {
+    let server = Server::start(ServerOptions::of(flavour, 1)).await;
     let source = source(&server);
     source.install().await.expect("root may create");
     let (first, later) = (Scn::of_transaction(1, 2, 300), Scn::of_transaction(1, 9, 4));
@@ -106,9 +120,8 @@ async fn a_channel_begins_where_it_first_began() {
     assert_eq!(source.channel_start("Orders", later).await, Ok(later), "names compare by bytes");
 }
 
-#[tokio::test]
-async fn settings_for_all_sessions_of_a_server_change_nothing_for_weft() {
-    let options = ServerOptions::new(1)
+async fn settings_for_all_sessions_of_a_server_change_nothing_for_weft(flavour: Flavour) {
+    let options = ServerOptions::of(flavour, 1)
         .arg("--sql-mode=ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH")
         .arg("--autocommit=0")
         .arg("--completion-type=RELEASE")
@@ -116,7 +129,10 @@ async fn settings_for_all_sessions_of_a_server_change_nothing_for_weft() {
         .arg("--transaction-read-only=ON")
         .arg("--default-time-zone=+08:00")
         .arg("--character-set-server=latin1")
-        .arg("--max-statement-time=1");
+        .arg(match flavour {
+            Flavour::MariaDb => "--max-statement-time=1",
+            Flavour::MySql => "--max-execution-time=1000",
+        });
     let server = Server::start(options).await;
     let source = source(&server);
     source.install().await.expect("root may create");
@@ -124,8 +140,14 @@ async fn settings_for_all_sessions_of_a_server_change_nothing_for_weft() {
     assert_eq!(server.text("SELECT written FROM weft.heartbeat").await, ["7"], "it is committed");
 
     use mysql_async::prelude::Queryable;
-    let settings = "SELECT @@sql_mode, @@autocommit, @@time_zone, @@tx_isolation, @@tx_read_only, \
-                    @@character_set_client, @@foreign_key_checks, @@max_statement_time = 0";
+    let (transaction, statement_time) = match flavour {
+        Flavour::MariaDb => ("@@tx_isolation, @@tx_read_only", "@@max_statement_time"),
+        Flavour::MySql => ("@@transaction_isolation, @@transaction_read_only", "@@max_execution_time"),
+    };
+    let settings = format!(
+        "SELECT @@sql_mode, @@autocommit, @@time_zone, {transaction}, @@character_set_client, \
+         @@foreign_key_checks, {statement_time} = 0"
+    );
     for (role, sql_mode, foreign_key_checks) in [
         (Role::Control, "", 1),
         (Role::Dump, "", 1),
@@ -133,7 +155,7 @@ async fn settings_for_all_sessions_of_a_server_change_nothing_for_weft() {
     ] {
         let mut conn = connect(&server.endpoint(), role).await.expect("the server answers");
         let mut found: (String, u8, String, String, u8, String, u8, bool) =
-            conn.query_first(settings).await.expect("the server answers").expect("one row");
+            conn.query_first(&settings).await.expect("the server answers").expect("one row");
         let modes = |text: &str| text.split(',').map(String::from).collect::<std::collections::BTreeSet<_>>();
         assert_eq!(modes(&std::mem::take(&mut found.0)), modes(sql_mode), "{role:?}");
         let (time_zone, isolation, charset) = ("+00:00".into(), "REPEATABLE-READ".into(), "utf8mb4".into());
@@ -141,9 +163,8 @@ async fn settings_for_all_sessions_of_a_server_change_nothing_for_weft() {
     }
 }
 
-#[tokio::test]
-async fn the_heartbeat_is_one_row_that_moves() {
-    let server = Server::start(ServerOptions::new(1)).await;
+async fn the_heartbeat_is_one_row_that_moves(flavour: Flavour) {
+    let server = Server::start(ServerOptions::of(flavour, 1)).await;
     let source = source(&server);
     source.install().await.expect("root may create");
     source.heartbeat(Micros(5)).await.expect("the table is there");
@@ -152,9 +173,8 @@ async fn the_heartbeat_is_one_row_that_moves() {
     assert_eq!(rows, ["sh.main|6|sh-1"]);
 }
 
-#[tokio::test]
-async fn a_table_is_described_as_it_stands() {
-    let server = shop().await;
+async fn a_table_is_described_as_it_stands(flavour: Flavour) {
+    let server = shop(flavour).await;
     server
         .execute(
             "CREATE TABLE shop.`o'dd` (
@@ -177,14 +197,18 @@ async fn a_table_is_described_as_it_stands() {
         .iter()
         .map(|c| (c.name.as_str(), c.column_type.as_str(), c.collation, c.nullable))
         .collect();
+    let integers = match flavour {
+        Flavour::MariaDb => ["int(10) unsigned", "int(11)"],
+        Flavour::MySql => ["int unsigned", "int"],
+    };
     assert_eq!(
         columns,
         [
             ("b", "varbinary(16)", 63, false),
-            ("id", "int(10) unsigned", 0, false),
+            ("id", integers[0], 0, false),
             ("name", "varchar(50)", 46, true),
             ("label", "enum('x','y')", 8, true),
-            ("doubled", "int(11)", 0, true),
+            ("doubled", integers[1], 0, true),
             ("note", "text", 45, true),
         ]
     );

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cluster_tests::servers::{Server, ServerOptions};
 use weft::mysql::connect::Endpoint;
 use weft::mysql::schema::owner_lock;
-use weft::mysql::source::MariaDbSource;
+use weft::mysql::source::ServerSource;
 use weft::uninstall::{Report, UninstallError, run};
 use weft_actors::ports::Source;
 use weft_core::instance::InstanceId;
@@ -13,10 +13,10 @@ use weft_core::mark::{Mark, Run};
 use weft_core::scn::Scn;
 use weft_core::time::Micros;
 
-async fn installed() -> (Server, Endpoint, MariaDbSource) {
+async fn installed() -> (Server, Endpoint, ServerSource) {
     let server = Server::start(ServerOptions::new(1)).await;
     let endpoint = server.endpoint();
-    let source = MariaDbSource::new(endpoint.clone(), "sh.main", "sh-1");
+    let source = ServerSource::new(endpoint.clone(), "sh.main", "sh-1");
     source.install().await.expect("root may create");
     (server, endpoint, source)
 }

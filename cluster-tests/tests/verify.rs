@@ -22,7 +22,7 @@ const TABLES: &str = "CREATE DATABASE s; USE s; \
     CREATE TABLE empty (id BINARY(4) PRIMARY KEY); CREATE TABLE left_out (id INT)";
 
 fn endpoint(server: &Server) -> Endpoint {
-    Endpoint { host: "127.0.0.1".into(), port: server.port(), user: "root".into(), password: String::new() }
+    server.endpoint()
 }
 
 fn pair(left: &Server, right: &Server) -> PairToCompare {

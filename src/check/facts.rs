@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use weft_core::tables::TableName;
 
 use super::grants::Grants;
+use crate::mysql::dialect::Dialect;
 
 /// The facts of one instance. What the user may not see is not there.
 #[derive(Debug, Clone, Default)]
@@ -107,6 +108,11 @@ pub struct Cascade {
 }
 
 impl InstanceFacts {
+    /// The words of the server.
+    pub fn dialect(&self) -> Dialect {
+        Dialect::from(self.version.as_str())
+    }
+
     /// A global variable; empty where the server has none of that name.
     pub fn variable(&self, name: &str) -> &str {
         self.variables.get(name).map_or("", String::as_str)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error, OptsBuilder, Row};
+use mysql_async::{Conn, Error, Row};
 use weft_core::tables::TableFilter;
 
 use super::facts::{BinlogFilters, InstanceFacts, NativeSource};
@@ -12,12 +12,11 @@ use super::finding::Finding;
 use super::grants::Grants;
 use super::tables;
 use crate::config::Server;
-use crate::mysql::connect::Role;
+use crate::mysql::connect::{ConnectError, Role, connect};
+use crate::mysql::dialect::Dialect;
 
-/// Longest wait for a connection, and for any one of the queries.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// Access denied: to the server, to a schema, for lack of a privilege.
-const ER_ACCESS_DENIED: [u16; 3] = [1044, 1045, 1698];
+/// Longest wait for all queries together.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads the facts of `instance`; tables are those that one of `filters` chooses.
 ///
@@ -32,16 +31,20 @@ pub(super) async fn gather(
         let what = format!("{}:{} cannot be reached: {cause}", server.host, server.port);
         Finding::error("unreachable", instance, what, "start the server, or correct the instance's url")
     };
-    let mut conn = match tokio::time::timeout(TIMEOUT, Conn::new(options(server))).await {
-        Err(_) => return Err(unreachable(format!("no answer within {} s", TIMEOUT.as_secs()))),
-        Ok(Err(error)) => {
-            return Err(
-                no_session(instance, server, &error).unwrap_or_else(|| unreachable(innermost(&error)))
-            );
+    let endpoint = server.endpoint();
+    let mut conn = match connect(&endpoint, Role::Control).await {
+        Ok(conn) => conn,
+        Err(ConnectError::Unreachable { cause, .. }) => return Err(unreachable(cause)),
+        Err(ConnectError::AccessDenied { cause, .. }) => {
+            return Err(access_denied(instance, server, &cause));
         }
-        Ok(Ok(conn)) => conn,
+        Err(ConnectError::Refused { address, cause }) => {
+            let what = format!("{address} gives no session: {cause}");
+            let fix = "set the server up as the README says, or correct the instance's url and tls";
+            return Err(Finding::error("no-session", instance, what, fix));
+        }
     };
-    let facts = tokio::time::timeout(TIMEOUT * 3, read(&mut conn, instance, server, filters)).await;
+    let facts = tokio::time::timeout(TIMEOUT, read(&mut conn, instance, server, filters)).await;
     // The facts are there; how the connection ends changes nothing.
     drop(conn);
     match facts {
@@ -60,28 +63,14 @@ pub(super) async fn gather(
     }
 }
 
-fn options(server: &Server) -> OptsBuilder {
-    OptsBuilder::default()
-        .ip_or_hostname(server.host.clone())
-        .tcp_port(server.port)
-        .user(Some(server.user.clone()))
-        .pass(Some(server.password.reveal().clone()))
-        .prefer_socket(false)
-}
-
-/// Refusals by the server that answered.
-fn no_session(instance: &str, server: &Server, error: &Error) -> Option<Finding> {
-    let Error::Server(refused) = error else { return None };
-    if !ER_ACCESS_DENIED.contains(&refused.code) {
-        return None;
-    }
-    let what = format!("{}:{} refuses user {}: {}", server.host, server.port, server.user, refused.message);
+fn access_denied(instance: &str, server: &Server, cause: &str) -> Finding {
+    let what = format!("{}:{} refuses user {}: {cause}", server.host, server.port, server.user);
     let fix = format!(
         "correct the password of the instance, or ALTER USER '{}'@'%' IDENTIFIED BY '…' (an anonymous user of \
          localhost goes before '%')",
         server.user
     );
-    Some(Finding::error("access-denied", instance, what, fix))
+    Finding::error("access-denied", instance, what, fix)
 }
 
 /// The cause without the driver's wrapping, in one line.
@@ -99,7 +88,6 @@ async fn read(
     server: &Server,
     filters: &[&TableFilter],
 ) -> Result<InstanceFacts, Error> {
-    conn.query_drop(Role::Control.settings()).await?;
     let version: String = conn.query_first("SELECT VERSION()").await?.unwrap_or_default();
     let mut facts = InstanceFacts {
         instance: instance.to_owned(),
@@ -109,9 +97,6 @@ async fn read(
         version,
         ..InstanceFacts::default()
     };
-    if !facts.version.contains("MariaDB") {
-        return Ok(facts);
-    }
     facts.grants = grants(conn).await?;
     facts.binlog_filters = binlog_filters(conn).await?;
     facts.native_sources = native_sources(conn).await?;
@@ -145,7 +130,7 @@ fn unless_denied<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
 }
 
 async fn binlog_filters(conn: &mut Conn) -> Result<Option<BinlogFilters>, Error> {
-    let rows: Option<Vec<Row>> = unless_denied(conn.query("SHOW MASTER STATUS").await)?;
+    let rows: Option<Vec<Row>> = unless_denied(conn.query(Dialect::of(conn).position()).await)?;
     let list = |row: &Row, column: &str| {
         let text = text(row, column);
         text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
@@ -159,12 +144,15 @@ async fn binlog_filters(conn: &mut Conn) -> Result<Option<BinlogFilters>, Error>
 }
 
 async fn native_sources(conn: &mut Conn) -> Result<Option<Vec<NativeSource>>, Error> {
-    let rows: Option<Vec<Row>> = unless_denied(conn.query("SHOW ALL SLAVES STATUS").await)?;
+    let rows: Option<Vec<Row>> = unless_denied(conn.query(Dialect::of(conn).replicas()).await)?;
+    // Old and new names; what a server does not have is empty.
+    let either = |row: &Row, old: &str, new: &str| text(row, old) + &text(row, new);
     let source = |row: &Row| NativeSource {
-        host: text(row, "Master_Host"),
-        port: text(row, "Master_Port").parse().unwrap_or(0),
-        server_id: text(row, "Master_Server_Id").parse().unwrap_or(0),
-        running: text(row, "Slave_IO_Running") != "No" || text(row, "Slave_SQL_Running") != "No",
+        host: either(row, "Master_Host", "Source_Host"),
+        port: either(row, "Master_Port", "Source_Port").parse().unwrap_or(0),
+        server_id: either(row, "Master_Server_Id", "Source_Server_Id").parse().unwrap_or(0),
+        running: either(row, "Slave_IO_Running", "Replica_IO_Running") != "No"
+            || either(row, "Slave_SQL_Running", "Replica_SQL_Running") != "No",
     };
     Ok(rows.map(|rows| rows.iter().map(source).collect()))
 }

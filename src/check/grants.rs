@@ -24,8 +24,16 @@ enum Scope {
     Table(TableName),
 }
 
-/// What SUPER includes, of all that Weft needs (tried on MariaDB 10.11).
-const SUPER_INCLUDES: [&str; 4] = ["BINLOG ADMIN", "BINLOG REPLAY", "CONNECTION ADMIN", "READ_ONLY ADMIN"];
+/// What SUPER includes, of all that Weft needs (tried on MariaDB 10.11 and MySQL 9.7).
+const SUPER_INCLUDES: [&str; 6] = [
+    "BINLOG ADMIN",
+    "BINLOG REPLAY",
+    "CONNECTION ADMIN",
+    "READ_ONLY ADMIN",
+    // MySQL's.
+    "BINLOG_ADMIN",
+    "SESSION_VARIABLES_ADMIN",
+];
 
 impl Grants {
     /// Reads the lines of `SHOW GRANTS`; `current_user` as `CURRENT_USER()` gives it. Lines of another
@@ -77,6 +85,9 @@ impl Grant {
                 || own == "ALL"
                 || (own == "SUPER" && SUPER_INCLUDES.contains(&privilege))
                 || (own == "REPLICATION CLIENT" && privilege == "BINLOG MONITOR")
+                // MySQL: each of the two may replay.
+                || (own == "REPLICATION_APPLIER" && privilege == "BINLOG_ADMIN")
+                || (own == "SYSTEM_VARIABLES_ADMIN" && privilege == "SESSION_VARIABLES_ADMIN")
         })
     }
 }

@@ -7,6 +7,7 @@ use mysql_async::{Conn, Error};
 use weft_core::tables::{TableFilter, TableName};
 
 use super::facts::{Cascade, Collation, ColumnFacts, KeyColumn, TableFacts};
+use crate::mysql::dialect::Dialect;
 
 /// Schemas that are never replicated, as a list for `NOT IN`.
 const INTERNAL: &str = "('mysql', 'information_schema', 'performance_schema', 'sys', 'weft')";
@@ -81,12 +82,7 @@ async fn read_columns(conn: &mut Conn, tables: &mut Tables) -> Result<(), Error>
 }
 
 async fn read_keys(conn: &mut Conn, tables: &mut Tables) -> Result<(), Error> {
-    let ids: Vec<(String, u64)> = conn
-        .query(
-            "SELECT full_collation_name, id FROM information_schema.collation_character_set_applicability \
-             WHERE id IS NOT NULL",
-        )
-        .await?;
+    let ids: Vec<(String, u64)> = conn.query(Dialect::of(conn).collations()).await?;
     let ids: HashMap<String, u16> =
         ids.into_iter().filter_map(|(name, id)| Some((name, u16::try_from(id).ok()?))).collect();
     let query = format!(

@@ -7,11 +7,12 @@ use std::time::Duration;
 use weft_core::instance::InstanceId;
 
 use super::error::{ConfigError, Problem};
-use super::raw::{RawHeartbeat, RawInstance};
+use super::raw::{RawHeartbeat, RawInstance, RawInstanceTls, RawTlsMode};
 use super::template::{Lookup, Secret, Template, process_environment};
 use super::units::{ByteSize, Span, within};
 use super::url::ServerUrl;
 use crate::mysql::connect::Endpoint;
+use crate::mysql::tls::{Tls, TlsMode};
 
 /// An instance, checked.
 #[derive(Debug, Clone)]
@@ -31,6 +32,37 @@ pub struct Instance {
     url: ServerUrl,
     /// Key and path; relative paths begin at the configuration file's directory.
     password_file: Option<(String, Template)>,
+    tls: InstanceTls,
+}
+
+/// TLS of an instance's sessions, before its variables are resolved.
+#[derive(Debug, Clone)]
+struct InstanceTls {
+    mode: TlsMode,
+    /// Relative paths begin at the configuration file's directory.
+    ca: Option<Template>,
+}
+
+impl InstanceTls {
+    fn check(key: &str, raw: Option<&RawInstanceTls>) -> Result<InstanceTls, Problem> {
+        let Some(raw) = raw else { return Ok(InstanceTls { mode: TlsMode::Off, ca: None }) };
+        let mode = match raw.mode {
+            RawTlsMode::Off => TlsMode::Off,
+            RawTlsMode::Required => TlsMode::Required,
+            RawTlsMode::VerifyCa => return Err(Problem::NotBuilt { keys: vec![format!("{key}.mode")] }),
+            RawTlsMode::VerifyIdentity => TlsMode::VerifyIdentity,
+        };
+        if raw.ca.is_some() && matches!(mode, TlsMode::Off | TlsMode::Required) {
+            return Err(Problem::Clash {
+                key: format!("{key}.ca"),
+                other: format!("{key}.mode"),
+                what: "a certificate is given that this mode does not look at".to_owned(),
+                fix: "set mode to verify-identity, or take ca out".to_owned(),
+            });
+        }
+        let ca = raw.ca.as_ref().map(|path| Template::parse(&format!("{key}.ca"), path)).transpose()?;
+        Ok(InstanceTls { mode, ca })
+    }
 }
 
 /// How to reach an instance: the values of its url, variables and files resolved.
@@ -41,6 +73,7 @@ pub struct Server {
     pub user: String,
     /// Empty: none.
     pub password: Secret<String>,
+    pub tls: Tls,
 }
 
 impl fmt::Display for Server {
@@ -57,6 +90,7 @@ impl Server {
             port: self.port,
             user: self.user.clone(),
             password: self.password.reveal().clone(),
+            tls: self.tls.clone(),
         }
     }
 }
@@ -118,6 +152,7 @@ impl Instance {
             file: file.to_owned(),
             url,
             password_file,
+            tls: InstanceTls::check(&of("tls"), raw.tls.as_ref())?,
         })
     }
 
@@ -141,11 +176,13 @@ impl Instance {
             (None, Some((key, path))) => read_secret(key, &self.beside(&path.resolve(lookup)?))?,
             (None, None) => String::new(),
         };
+        let ca = self.tls.ca.as_ref().map(|path| path.resolve(lookup)).transpose()?;
         Ok(Server {
             host: self.url.host.resolve(lookup)?,
             port: self.url.resolve_port(lookup)?,
             user: self.url.user.resolve(lookup)?,
             password: Secret::new(password),
+            tls: Tls { mode: self.tls.mode, ca: ca.map(|path| self.beside(&path)) },
         })
     }
 

@@ -5,8 +5,12 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, IoError, Opts, OptsBuilder};
 use weft_actors::ports::SourceError;
+
+use super::dialect::Dialect;
+use super::tls::Tls;
 
 /// Name resolution, handshake and the session's settings, all together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,6 +31,7 @@ pub struct Endpoint {
     pub user: String,
     /// Empty: none.
     pub password: String,
+    pub tls: Tls,
 }
 
 impl Endpoint {
@@ -54,32 +59,11 @@ pub enum Role {
     Apply,
 }
 
-impl Role {
-    /// The statement that sets a session up.
-    pub(crate) fn settings(self) -> String {
-        let (sql_mode, foreign_key_checks, net_write_timeout_s) = match self {
-            Role::Control => ("", 1, 60),
-            Role::Dump => ("", 1, 600),
-            Role::Apply => ("STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO", 0, 60),
-        };
-        // Whatever a server's configuration may set for all sessions and would change what a
-        // statement of ours does, how many rows it gives or whether it commits. The comment is SQL
-        // for MariaDB alone.
-        format!(
-            "SET SESSION sql_mode = '{sql_mode}', time_zone = '+00:00', autocommit = 1, \
-             completion_type = NO_CHAIN, foreign_key_checks = {foreign_key_checks}, unique_checks = 1, \
-             sql_auto_is_null = 0, sql_safe_updates = 0, sql_big_selects = 1, \
-             sql_select_limit = 18446744073709551615, wait_timeout = 28800, net_read_timeout = 60, \
-             net_write_timeout = {net_write_timeout_s} /*M! , max_statement_time = 0 */"
-        )
-    }
-}
-
 /// Why there is no session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// Try again.
-    #[error("cannot reach MariaDB at {address}: {cause}; start it there, or correct the instance's url")]
+    #[error("cannot reach a server at {address}: {cause}; start it there, or correct the instance's url")]
     Unreachable { address: String, cause: String },
     /// A person must see to it.
     #[error("{address} refuses user '{user}': {cause}; correct the user or the password of the instance")]
@@ -102,7 +86,7 @@ impl From<ConnectError> for SourceError {
 
 /// Opens a session for this role. `UPDATE` counts the rows it found, not those it changed.
 pub async fn connect(endpoint: &Endpoint, role: Role) -> Result<Conn, ConnectError> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, Conn::new(options(endpoint, role))).await {
+    match tokio::time::timeout(CONNECT_TIMEOUT, open(endpoint, role)).await {
         Ok(Ok(conn)) => Ok(conn),
         Ok(Err(error)) => Err(classify(endpoint, &error)),
         Err(_) => Err(ConnectError::Unreachable {
@@ -110,6 +94,13 @@ pub async fn connect(endpoint: &Endpoint, role: Role) -> Result<Conn, ConnectErr
             cause: format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
         }),
     }
+}
+
+async fn open(endpoint: &Endpoint, role: Role) -> Result<Conn, Error> {
+    let mut conn = Conn::new(options(endpoint, role)).await?;
+    let settings = Dialect::of(&conn).settings(role);
+    conn.query_drop(format!("SET NAMES utf8mb4; {settings}; {ISOLATION}")).await?;
+    Ok(conn)
 }
 
 fn options(endpoint: &Endpoint, role: Role) -> Opts {
@@ -124,7 +115,7 @@ fn options(endpoint: &Endpoint, role: Role) -> Opts {
         .tcp_keepalive(Some(TCP_KEEPALIVE))
         .client_found_rows(true)
         .max_allowed_packet((role == Role::Dump).then_some(PACKET_BYTES_MAX))
-        .setup(vec![String::from("SET NAMES utf8mb4"), role.settings(), String::from(ISOLATION)])
+        .ssl_opts(endpoint.tls.options())
         .into()
 }
 
@@ -140,12 +131,15 @@ fn classify(endpoint: &Endpoint, error: &Error) -> ConnectError {
     }
 }
 
-/// Wrong password, no right to the default schema, host not allowed, no password given.
-/// Source of all numbers here: <https://mariadb.com/kb/en/mariadb-error-code-reference/>.
-const ACCESS_DENIED: [u16; 4] = [1044, 1045, 1130, 1698];
+/// Wrong password, no right to the default schema, host not allowed, no password given, password
+/// expired, account locked.
+/// Source of all numbers here: <https://mariadb.com/kb/en/mariadb-error-code-reference/> and
+/// <https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html>.
+const ACCESS_DENIED: [u16; 6] = [1044, 1045, 1130, 1698, 1862, 3118];
 
-/// Too many connections; server shutdown; connection killed or aborted; query killed by shutdown.
-const TRANSIENT: [u16; 7] = [1040, 1053, 1077, 1152, 1203, 1317, 1927];
+/// Too many connections; server shutdown; connection killed or aborted; query killed by shutdown;
+/// session killed, or closed for its silence (MySQL).
+const TRANSIENT: [u16; 9] = [1040, 1053, 1077, 1152, 1203, 1317, 1927, 3169, 4031];
 
 /// Whether the session is gone, or the server is too busy to give one: connect again, later.
 pub fn is_connection_lost(error: &Error) -> bool {
@@ -192,6 +186,7 @@ mod tests {
             port,
             user: "weft".into(),
             password: "correct horse battery staple".into(),
+            tls: Tls::default(),
         }
     }
 

@@ -9,19 +9,22 @@ use weft_actors::ports::{ColumnFacts, SourceError, TableFacts};
 use weft_core::catalog::UniqueKey;
 use weft_core::tables::TableName;
 
+use super::dialect::Dialect;
 use super::lane::Lane;
 
 /// Collation id of binary strings.
 const BINARY: u16 = 63;
 
-/// The collation's number; the join gives none for columns without characters.
-const COLUMNS: &str = "\
-SELECT c.COLUMN_NAME, c.COLUMN_TYPE, a.ID, c.DATA_TYPE, c.IS_NULLABLE = 'YES', c.COLUMN_DEFAULT, \
-       c.IS_GENERATED = 'ALWAYS' \
-FROM information_schema.COLUMNS c \
-LEFT JOIN information_schema.COLLATION_CHARACTER_SET_APPLICABILITY a \
-       ON a.FULL_COLLATION_NAME = c.COLLATION_NAME \
-WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ? ORDER BY c.ORDINAL_POSITION";
+/// The collation's number is none for columns without characters.
+fn columns_query(dialect: Dialect) -> String {
+    let words = dialect.columns();
+    format!(
+        "SELECT c.COLUMN_NAME, c.COLUMN_TYPE, {}, c.DATA_TYPE, c.IS_NULLABLE = 'YES', c.COLUMN_DEFAULT, {} \
+         FROM information_schema.COLUMNS c {} \
+         WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ? ORDER BY c.ORDINAL_POSITION",
+        words.collation_id, words.generated, words.join
+    )
+}
 
 /// The server does not say in which order keys were made; by name, the order is the same everywhere.
 const KEYS: &str = "\
@@ -65,10 +68,11 @@ async fn read_settled(
 ) -> Result<Option<(Vec<ColumnRow>, Vec<KeyRow>)>, mysql_async::Error> {
     const LOOKS_MAX: usize = 5;
     let name = (schema, table);
-    let mut columns: Vec<ColumnRow> = conn.exec(COLUMNS, &name).await?;
+    let query = columns_query(Dialect::of(conn));
+    let mut columns: Vec<ColumnRow> = conn.exec(query.as_str(), &name).await?;
     for _ in 0..LOOKS_MAX {
         let keys: Vec<KeyRow> = conn.exec(KEYS, &name).await?;
-        let again: Vec<ColumnRow> = conn.exec(COLUMNS, &name).await?;
+        let again: Vec<ColumnRow> = conn.exec(query.as_str(), &name).await?;
         if again == columns {
             return Ok(Some((columns, keys)));
         }

@@ -23,9 +23,9 @@ const CHECKSUM_BYTES: usize = 4;
 const ROTATE: u8 = 4;
 /// Type of a format description event.
 const FORMAT_DESCRIPTION: u8 = 15;
-/// What a dump says of a file before any of the file's events: rotation, format description, binlog
-/// checkpoint, GTID list.
-const HEAD: [u8; 4] = [ROTATE, FORMAT_DESCRIPTION, 161, 163];
+/// What a dump says of a file before any of the file's events: rotation, format description, MySQL's
+/// previous GTIDs, MariaDB's binlog checkpoint and GTID list.
+const HEAD: [u8; 5] = [ROTATE, FORMAT_DESCRIPTION, 35, 161, 163];
 /// Header flag: the file was not closed yet when the event was read.
 const IN_USE: u16 = 0x0001;
 const CHECKSUM_OFF: u8 = 0;

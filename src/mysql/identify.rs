@@ -7,6 +7,7 @@ use weft_actors::ports::{SourceError, SourceIdentity};
 use weft_core::flavour::Flavour;
 use weft_core::gtid::GtidPosition;
 
+use super::dialect::Dialect;
 use super::lane::Lane;
 
 /// What the server said, before it is judged.
@@ -20,20 +21,13 @@ struct Answer {
 
 /// Asks the server who it is.
 ///
-/// The GTID position is read after the file position: it may be ahead of it, never behind.
+/// The GTID position is read after the file position: on MariaDB it may be ahead of it, never behind.
+/// MySQL lists a transaction a moment after it is in the file.
 pub(super) async fn identify(lane: &Lane) -> Result<SourceIdentity, SourceError> {
     let answer = lane.run("asking who answers", |conn| ask(conn).boxed()).await?;
     let address = lane.endpoint().address();
-    if !is_mariadb(&answer.version) {
-        return Err(SourceError::Refused(format!(
-            "{address} is MySQL {}, which is not built yet; use MariaDB 10.11 or later",
-            answer.version
-        )));
-    }
     let Some((file, position)) = answer.binlog else {
-        return Err(SourceError::Refused(format!(
-            "{address} writes no binlog; start it with --log-bin --binlog-format=ROW --log-slave-updates"
-        )));
+        return Err(SourceError::Refused(no_binlog(&address)));
     };
     let gtid: GtidPosition = parse_gtid(&address, &answer.gtid)?;
     Ok(SourceIdentity {
@@ -46,26 +40,23 @@ pub(super) async fn identify(lane: &Lane) -> Result<SourceIdentity, SourceError>
     })
 }
 
-fn is_mariadb(version: &str) -> bool {
-    Flavour::of_version(version) == Flavour::MariaDb
+/// Why a server without a binlog is refused.
+pub(super) fn no_binlog(place: &str) -> String {
+    format!("{place}: the server writes no binlog; start it with log_bin = binlog and binlog_format = ROW")
 }
 
 async fn ask(conn: &mut Conn) -> Result<Answer, mysql_async::Error> {
     let (server_id, version): (u32, String) =
         conn.query_first("SELECT @@GLOBAL.server_id, VERSION()").await?.unwrap_or_default();
-    if !is_mariadb(&version) {
-        // It would not understand what follows.
-        return Ok(Answer { server_id, version, gtid: String::new(), binlog: None });
-    }
     let binlog = binlog_position(conn).await?;
-    let gtid = conn.query_first("SELECT @@GLOBAL.gtid_binlog_pos").await?.unwrap_or_default();
+    let gtid = conn.query_first(Dialect::of(conn).gtids()).await?.unwrap_or_default();
     Ok(Answer { server_id, version, gtid, binlog })
 }
 
 /// The file being written and the position in it; None while the binlog is off.
-async fn binlog_position(conn: &mut Conn) -> Result<Option<(String, u64)>, mysql_async::Error> {
-    let row: Option<Row> = conn.query_first("SHOW MASTER STATUS").await?;
-    Ok(row.and_then(|row| Some((row.get(0)?, row.get(1)?))))
+pub(super) async fn binlog_position(conn: &mut Conn) -> Result<Option<(String, u64)>, mysql_async::Error> {
+    let row: Option<Row> = conn.query_first(Dialect::of(conn).position()).await?;
+    Ok(row.and_then(|row| Some((row.get_opt(0)?.ok()?, row.get_opt(1)?.ok()?))))
 }
 
 /// A GTID position that the server printed.
@@ -73,23 +64,37 @@ pub(super) fn parse_gtid(address: &str, text: &str) -> Result<GtidPosition, Sour
     text.parse().map_err(|error| SourceError::Refused(format!("GTID position of {address}: {error}")))
 }
 
-/// File, position and the GTID position that is exactly there.
+/// File, position and the GTID position that is there. It is exactly there on MariaDB. MySQL cannot say
+/// it: where transactions commit all the time, the newest of them may be missing from the GTIDs.
 pub async fn consistent_position(
     conn: &mut Conn,
 ) -> Result<Option<(String, u64, String)>, mysql_async::Error> {
-    const GTID: &str = "SELECT @@GLOBAL.gtid_binlog_pos";
     const TRIES: usize = 10;
+    let dialect = Dialect::of(conn);
     for _ in 0..TRIES {
-        let before: Option<String> = conn.query_first(GTID).await?;
-        let Some((file, position)) = binlog_position(conn).await? else { return Ok(None) };
-        let after: Option<String> = conn.query_first(GTID).await?;
-        if before == after {
-            return Ok(Some((file, position, after.unwrap_or_default())));
+        let (before, gtid_before) = (binlog_position(conn).await?, gtids(conn).await?);
+        let after = binlog_position(conn).await?;
+        let Some((file, position)) = after.clone() else { return Ok(None) };
+        let gtid = gtids(conn).await?;
+        if before == after && gtid_before == gtid {
+            return Ok(Some((file, position, gtid)));
         }
     }
-    // Something commits all the time: the server reads the file up to the position instead.
+    let gtid = gtids(conn).await?;
     let Some((file, position)) = binlog_position(conn).await? else { return Ok(None) };
-    let gtid: Option<Option<String>> =
-        conn.exec_first("SELECT BINLOG_GTID_POS(?, ?)", (&file, position)).await?;
-    Ok(Some((file, position, gtid.flatten().unwrap_or_default())))
+    let gtid = match dialect.flavour() {
+        // The server reads the file up to the position.
+        Flavour::MariaDb => {
+            let at: Option<Option<String>> =
+                conn.exec_first("SELECT BINLOG_GTID_POS(?, ?)", (&file, position)).await?;
+            at.flatten().unwrap_or_default()
+        }
+        Flavour::MySql => gtid,
+    };
+    Ok(Some((file, position, gtid)))
+}
+
+async fn gtids(conn: &mut Conn) -> Result<String, mysql_async::Error> {
+    let gtids: Option<String> = conn.query_first(Dialect::of(conn).gtids()).await?;
+    Ok(gtids.unwrap_or_default())
 }

@@ -8,7 +8,7 @@ use mysql_async::prelude::Queryable;
 use weft_actors::ports::{CaptureStart, SourceError};
 use weft_core::scn::Scn;
 
-use super::identify::{consistent_position, parse_gtid};
+use super::identify::{consistent_position, no_binlog, parse_gtid};
 use super::lane::Lane;
 use super::schema::{CONFLICT_ADDED, CREATE_SCHEMA, TABLES};
 
@@ -34,9 +34,7 @@ pub(super) async fn install(lane: &Lane, instance: &str) -> Result<CaptureStart,
         lane.run("storing where the history begins", |conn| begin(conn, instance.to_owned()).boxed()).await?;
     let address = lane.endpoint().address();
     let Some(stored) = stored else {
-        return Err(SourceError::Refused(format!(
-            "{address} writes no binlog; start it with --log-bin --binlog-format=ROW --log-slave-updates"
-        )));
+        return Err(SourceError::Refused(no_binlog(&address)));
     };
     let gtid = parse_gtid(&address, &stored.gtid)?;
     Ok(CaptureStart {

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use weft_actors::ports::SourceError;
 
 use super::connect::{Endpoint, Role, cause, connect, is_connection_lost};
+use super::dialect::Dialect;
 use super::schema::source_grants;
 
 /// One session for calls of one kind; the next call waits until the one before it is through.
@@ -53,31 +54,33 @@ impl Lane {
     {
         let mut kept = self.kept.lock().await;
         if let Some(mut conn) = kept.take() {
+            let dialect = Dialect::of(&conn);
             match call(&mut conn).await {
                 Ok(answer) => {
                     *kept = Some(conn);
                     return Ok(answer);
                 }
                 Err(error) if is_connection_lost(&error) => {}
-                Err(error) => return Err(self.failed(what, &error)),
+                Err(error) => return Err(self.failed(dialect, what, &error)),
             }
         }
         let mut conn = connect(&self.endpoint, Role::Control).await?;
+        let dialect = Dialect::of(&conn);
         match call(&mut conn).await {
             Ok(answer) => {
                 *kept = Some(conn);
                 Ok(answer)
             }
-            Err(error) => Err(self.failed(what, &error)),
+            Err(error) => Err(self.failed(dialect, what, &error)),
         }
     }
 
-    fn failed(&self, what: &str, error: &Error) -> SourceError {
+    fn failed(&self, dialect: Dialect, what: &str, error: &Error) -> SourceError {
         let text = format!("{what} at {}: {}", self.endpoint.address(), cause(error));
         match error {
             error if is_connection_lost(error) => SourceError::Unreachable(text),
             Error::Server(server) if TRY_AGAIN.contains(&server.code) => SourceError::Unreachable(text),
-            error => SourceError::Refused(text + &fix(&self.endpoint.user, error)),
+            error => SourceError::Refused(text + &fix(dialect, &self.endpoint.user, error)),
         }
     }
 }
@@ -86,11 +89,11 @@ impl Lane {
 const TRY_AGAIN: [u16; 2] = [1205, 1213];
 
 /// How to fix an error that a DBA can fix with a statement; empty if it says so itself.
-fn fix(user: &str, error: &Error) -> String {
+fn fix(dialect: Dialect, user: &str, error: &Error) -> String {
     let Error::Server(server) = error else { return String::new() };
     match server.code {
         // No right to a schema, a command, a column; a missing global privilege.
-        1044 | 1142 | 1143 | 1227 => format!("; as an administrator run: {}", source_grants(user)),
+        1044 | 1142 | 1143 | 1227 => format!("; as an administrator run: {}", source_grants(dialect, user)),
         // Unknown database, table, column: Weft's own schema, as no other table is written here.
         1049 | 1054 | 1146 => {
             String::from("; Weft's schema is missing or altered there: restart the node, which creates it")

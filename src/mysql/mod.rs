@@ -1,7 +1,8 @@
-//! The real ports to MariaDB: one account, one address, sessions whose settings are all explicit.
+//! The real ports to MariaDB and MySQL: one account, one address, sessions whose settings are all explicit.
 
 pub mod connect;
 mod describe;
+pub mod dialect;
 mod event;
 mod heartbeat;
 pub mod identify;
@@ -11,3 +12,4 @@ pub mod schema;
 pub mod source;
 mod stream;
 pub mod target;
+pub mod tls;

@@ -5,6 +5,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::dialect::Dialect;
+
 /// What a table got after the first release, in the order of the releases. Column definitions are
 /// those of `create`.
 #[derive(Debug, Clone, Copy)]
@@ -131,13 +133,13 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
     std::iter::once(CREATE_SCHEMA).chain(TABLES.iter().map(|table| table.create))
 }
 
-/// The statements that give an account what a source instance needs; `weft uninstall` needs BINLOG
-/// ADMIN besides.
-pub fn source_grants(user: &str) -> String {
+/// The statements that give an account what a source instance needs; `weft uninstall` needs more.
+pub fn source_grants(dialect: Dialect, user: &str) -> String {
     let account = account(user);
+    let privileges = dialect.read_privileges().join(", ");
     format!(
-        "CREATE DATABASE IF NOT EXISTS weft; GRANT ALL PRIVILEGES ON weft.* TO {account}; GRANT SELECT, REPLICATION \
-         SLAVE, BINLOG MONITOR ON *.* TO {account}"
+        "CREATE DATABASE IF NOT EXISTS weft; GRANT ALL PRIVILEGES ON weft.* TO {account}; GRANT SELECT, {privileges} \
+         ON *.* TO {account}"
     )
 }
 

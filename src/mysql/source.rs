@@ -1,4 +1,4 @@
-//! A MariaDB server as a source instance.
+//! A MariaDB or MySQL server as a source instance.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Short: a heartbeat that comes late says nothing.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A MariaDB server as a source instance. Keeps two connections (one for questions, one for the
+/// A server as a source instance. Keeps two connections (one for questions, one for the
 /// heartbeat) and opens one for each dump; opens them again by itself.
 #[derive(Debug)]
-pub struct MariaDbSource {
+pub struct ServerSource {
     /// Full name, `site.instance`.
     instance: String,
     node: String,
@@ -33,11 +33,11 @@ pub struct MariaDbSource {
     replicas: ReplicaIds,
 }
 
-impl MariaDbSource {
+impl ServerSource {
     /// `instance` is the full name (`sh.main`), `node` the id of the node that reads (`sh-1`). Does
     /// not connect yet.
-    pub fn new(endpoint: Endpoint, instance: &str, node: &str) -> MariaDbSource {
-        MariaDbSource {
+    pub fn new(endpoint: Endpoint, instance: &str, node: &str) -> ServerSource {
+        ServerSource {
             instance: instance.to_owned(),
             node: node.to_owned(),
             control: Lane::new(endpoint.clone(), CONTROL_TIMEOUT),
@@ -47,7 +47,7 @@ impl MariaDbSource {
     }
 }
 
-impl Source for MariaDbSource {
+impl Source for ServerSource {
     fn identify(&self) -> BoxFuture<'_, Result<SourceIdentity, SourceError>> {
         identify::identify(&self.control).boxed()
     }

@@ -2,6 +2,7 @@
 //!
 //! The driver connects and frames; whatever its parser cannot take, this file turns into an error.
 
+mod begin;
 mod failure;
 mod replica;
 
@@ -13,8 +14,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
-use mysql_async::prelude::Queryable;
-use mysql_async::{BinlogStream, BinlogStreamRequest, Conn};
+use mysql_async::BinlogStream;
 use weft_actors::ports::{EventStream, SourceError, StreamFrom};
 
 use super::connect::{Endpoint, Role, connect};
@@ -22,8 +22,6 @@ use super::event::Parts;
 use failure::{broken, is_same_id, unframed};
 pub(super) use replica::{ReplicaId, ReplicaIds};
 
-/// How often the server says that it is still there while nothing is written.
-const HEARTBEAT_PERIOD: Duration = Duration::from_millis(500);
 /// Silence after which the server, or the way to it, is taken for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// The same until the server has reached the position: by GTID it reads a whole file for it, and
@@ -55,11 +53,8 @@ pub(super) async fn open(
     from: StreamFrom,
 ) -> Result<Box<dyn EventStream>, SourceError> {
     let mut conn = connect(endpoint, Role::Dump).await?;
-    let (file, position) = begin(endpoint, &mut conn, &from).await?;
-    within(endpoint, SILENCE_MAX, introduce(&mut conn)).await?.map_err(|error| broken(endpoint, &error))?;
-    let request =
-        BinlogStreamRequest::new(id.number()).with_filename(file.as_bytes()).with_pos(u64::from(position));
-    let stream = within(endpoint, SILENCE_MAX, conn.get_binlog_stream(request))
+    let place = begin::begin(endpoint, &mut conn, &id, &from).await?;
+    let stream = within(endpoint, SILENCE_MAX, conn.get_binlog_stream(place.request(&id)))
         .await?
         .map_err(|error| broken(endpoint, &error))?;
     let mut dump = Dump {
@@ -67,61 +62,12 @@ pub(super) async fn open(
         first: None,
         failure: None,
         // A file and position are opened at once.
-        reached: !file.is_empty(),
+        reached: !place.file.is_empty(),
         endpoint: endpoint.clone(),
         id,
     };
     dump.first = Some(dump.wait().await?);
     Ok(Box::new(dump))
-}
-
-/// Tells the server what we understand.
-async fn introduce(conn: &mut Conn) -> Result<(), mysql_async::Error> {
-    // Capability 4: the server sends its GTID events instead of replacing them. Not strict: a GTID in
-    // a domain that the server has not written to yet is no error.
-    conn.query_drop(format!(
-        "SET @mariadb_slave_capability = 4, @master_heartbeat_period = {}, @slave_gtid_strict_mode = 0, \
-         @slave_gtid_ignore_duplicates = 0",
-        HEARTBEAT_PERIOD.as_nanos()
-    ))
-    .await
-}
-
-/// The file and position to name in the dump command; an empty file: by GTID, which is set here.
-async fn begin(
-    endpoint: &Endpoint,
-    conn: &mut Conn,
-    from: &StreamFrom,
-) -> Result<(String, u32), SourceError> {
-    let gtid = match from {
-        StreamFrom::Position { file, position } => match u32::try_from(*position) {
-            Ok(position) => return Ok((file.clone(), position)),
-            Err(_) => gtid_at(endpoint, conn, file, *position).await?,
-        },
-        StreamFrom::Gtid(gtid) => gtid.to_string(),
-    };
-    let state = format!("SET @slave_connect_state = '{gtid}'");
-    within(endpoint, SILENCE_MAX, conn.query_drop(state)).await?.map_err(|error| broken(endpoint, &error))?;
-    Ok((String::new(), 4))
-}
-
-/// The GTID position at a file position that is too large for the dump command, which has 32 bits.
-async fn gtid_at(
-    endpoint: &Endpoint,
-    conn: &mut Conn,
-    file: &str,
-    position: u64,
-) -> Result<String, SourceError> {
-    let select = conn.exec_first("SELECT BINLOG_GTID_POS(?, ?)", (file, position));
-    let gtid: Option<Option<String>> =
-        within(endpoint, SEEK_MAX, select).await?.map_err(|error| broken(endpoint, &error))?;
-    // An empty one would dump everything from the beginning.
-    gtid.flatten().filter(|gtid| !gtid.is_empty()).ok_or_else(|| {
-        SourceError::Purged(format!(
-            "{} knows no transaction that ends at {file}:{position}",
-            endpoint.address()
-        ))
-    })
 }
 
 /// Waits at most `limit` for an answer.

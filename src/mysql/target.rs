@@ -1,4 +1,4 @@
-//! A MariaDB instance as the target of one direction of one channel.
+//! An instance as the target of one direction of one channel.
 //!
 //! | file | what |
 //! |---|---|
@@ -98,8 +98,8 @@ impl TargetOptions {
     }
 }
 
-/// A MariaDB instance as a target.
-pub struct MariaDbTarget {
+/// An instance as a target.
+pub struct ServerTarget {
     options: Arc<TargetOptions>,
     ours: OurConnections,
     /// The epoch that our last recovery raised the marks to; 0 before the first.
@@ -109,9 +109,9 @@ pub struct MariaDbTarget {
 /// Connection ids of the sessions that this target opened and that still live.
 type OurConnections = Arc<Mutex<BTreeSet<u64>>>;
 
-impl MariaDbTarget {
-    pub fn new(options: TargetOptions) -> MariaDbTarget {
-        MariaDbTarget {
+impl ServerTarget {
+    pub fn new(options: TargetOptions) -> ServerTarget {
+        ServerTarget {
             options: Arc::new(options),
             ours: OurConnections::default(),
             raised: AtomicU64::new(0),
@@ -119,7 +119,7 @@ impl MariaDbTarget {
     }
 }
 
-impl Target for MariaDbTarget {
+impl Target for ServerTarget {
     fn recover(&self, shards: u16, start: Option<Scn>) -> BoxFuture<'_, Result<Recovered, TargetError>> {
         Box::pin(async move {
             let recovered = recover::recover(&self.options, shards, start).await?;

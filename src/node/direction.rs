@@ -18,7 +18,7 @@ use super::NodeError;
 use super::instance::{Captured, endpoint};
 use super::store::Watermarks;
 use crate::config::{Channel as ChannelOptions, Deployment, Direction, Node};
-use crate::mysql::target::{MariaDbTarget, TargetOptions};
+use crate::mysql::target::{ServerTarget, TargetOptions};
 use crate::peer::connect::TcpPeers;
 
 /// Bounds of a window of units that are joined at a time. More would only wait longer for the
@@ -109,7 +109,7 @@ fn plan(
         },
         batch_rows_max: channel.batch_rows_max as usize,
         fence_timeout: channel.fence_timeout,
-        target: Arc::new(MariaDbTarget::new(options)),
+        target: Arc::new(ServerTarget::new(options)),
         ledger: target.map(|target| target.args.ledger.clone()),
         pulls: Arc::new(move |after| {
             puller::spawn(Arc::new(TcpPeers), PullerConfig { after, ..puller.clone() })

@@ -26,7 +26,7 @@ use crate::buffer::{BufferOptions, MmapBuffer};
 use crate::config::{Deployment, Instance, Node};
 use crate::data::DataDir;
 use crate::mysql::connect::Endpoint;
-use crate::mysql::source::MariaDbSource;
+use crate::mysql::source::ServerSource;
 
 /// An open transaction larger than this goes to disk while it is read, and through every later stage in
 /// parts of this size. One part costs its frame and the plan of its rows many times over, and is planned
@@ -77,7 +77,7 @@ impl Captured {
         clock: &Arc<dyn Clock>,
     ) -> Result<Captured, NodeError> {
         let source: Arc<dyn Source> =
-            Arc::new(MariaDbSource::new(endpoint(instance)?, &instance.name, &node.id));
+            Arc::new(ServerSource::new(endpoint(instance)?, &instance.name, &node.id));
         let options = BufferOptions {
             instance: instance.name.clone(),
             budget_bytes: instance.buffer.0,

@@ -15,7 +15,7 @@ use super::NodeError;
 use super::instance::{Captured, endpoint};
 use super::webhook::HttpArbiter;
 use crate::config::{Deployment, PlainRule, RuleKind, process_environment};
-use crate::mysql::target::docket::MariaDbDocket;
+use crate::mysql::target::docket::ServerDocket;
 
 /// The referees as the supervisor starts them.
 ///
@@ -37,7 +37,7 @@ fn plan(deployment: &Deployment, captured: &Captured) -> Result<Arc<RefereeArgs>
     Ok(Arc::new(RefereeArgs {
         instance: instance.name.clone(),
         id: instance.id,
-        docket: Arc::new(MariaDbDocket::new(endpoint(instance)?, &instance.name)),
+        docket: Arc::new(ServerDocket::new(endpoint(instance)?, &instance.name)),
         ledger: captured.args.ledger.clone(),
         rules,
         metrics,

@@ -10,12 +10,14 @@ use weft_core::verify::{KeyRange, RangeDigest, RowHash, RowKey, Side as Which};
 use super::tables::{ColumnFacts, Plan, TableFacts};
 use super::{VerifyError, sql};
 use crate::mysql::connect::{Endpoint, Role, connect};
+use crate::mysql::dialect::Dialect;
 
 pub(super) struct Side {
     /// Full name of the instance.
     pub name: String,
     channel: String,
     conn: Conn,
+    dialect: Dialect,
     /// Digest of the channel's marks when they were looked at last.
     marks: Option<String>,
 }
@@ -26,7 +28,8 @@ impl Side {
         channel: &str,
     ) -> Result<Side, VerifyError> {
         let conn = connect(endpoint, Role::Control).await?;
-        Ok(Side { name: name.clone(), channel: channel.to_owned(), conn, marks: None })
+        let dialect = Dialect::of(&conn);
+        Ok(Side { name: name.clone(), channel: channel.to_owned(), conn, dialect, marks: None })
     }
 
     async fn query<T: FromRow + Send + 'static>(
@@ -70,17 +73,13 @@ impl Side {
         let name = (table.schema.as_str(), table.table.as_str());
         let doing = format!("describing {table}");
         type Fields = (String, String, Option<String>, bool);
-        let columns: Vec<Fields> = self
-            .ask(
-                &doing,
-                "SELECT c.COLUMN_NAME, c.DATA_TYPE, a.FULL_COLLATION_NAME, c.IS_GENERATED = 'ALWAYS' \
-                 FROM information_schema.COLUMNS c \
-                 LEFT JOIN information_schema.COLLATION_CHARACTER_SET_APPLICABILITY a \
-                 ON a.FULL_COLLATION_NAME = c.COLLATION_NAME \
-                 WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ? ORDER BY c.ORDINAL_POSITION",
-                name,
-            )
-            .await?;
+        let words = self.dialect.columns();
+        let query = format!(
+            "SELECT c.COLUMN_NAME, c.DATA_TYPE, {}, {} FROM information_schema.COLUMNS c {} \
+             WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ? ORDER BY c.ORDINAL_POSITION",
+            words.collation_name, words.generated, words.join
+        );
+        let columns: Vec<Fields> = self.ask(&doing, &query, name).await?;
         let primary_key: Vec<String> = self
             .ask(
                 &doing,
@@ -149,8 +148,9 @@ impl Side {
         let doing = format!("hashing rows of {} again", plan.table);
         let mut found = Vec::with_capacity(keys.len());
         for keys in keys.chunks(sql::KEYS_MAX) {
-            let rows: Vec<Row> =
-                self.query(&doing, sql::by_keys(plan, which, &plan.row_hash(which), keys)).await?;
+            let rows: Vec<Row> = self
+                .query(&doing, sql::by_keys(self.dialect, plan, which, &plan.row_hash(which), keys))
+                .await?;
             for row in rows {
                 let number: usize = row.get_opt(0).and_then(Result::ok).unwrap_or(usize::MAX);
                 if let Some(key) = keys.get(number) {
@@ -169,7 +169,8 @@ impl Side {
         key: &RowKey,
     ) -> Result<Vec<Option<String>>, VerifyError> {
         let doing = format!("comparing columns of {}", plan.table);
-        let statement = sql::by_keys(plan, which, &plan.column_hashes(which), std::slice::from_ref(key));
+        let statement =
+            sql::by_keys(self.dialect, plan, which, &plan.column_hashes(which), std::slice::from_ref(key));
         let rows: Vec<Row> = self.query(&doing, statement).await?;
         let Some(row) = rows.first() else { return Ok(vec![None; plan.columns.len()]) };
         Ok((0..plan.columns.len()).map(|at| row.get_opt(at + 1).and_then(Result::ok)).collect())

@@ -4,6 +4,7 @@ use weft_core::tables::quote;
 use weft_core::verify::{KeyRange, RowKey, Side as Which};
 
 use super::tables::Plan;
+use crate::mysql::dialect::Dialect;
 
 /// Keys of one statement.
 pub(super) const KEYS_MAX: usize = 1_000;
@@ -38,7 +39,8 @@ pub(super) fn hashes(plan: &Plan, side: Which, range: &KeyRange) -> String {
 }
 
 /// Number in the list, and `what`, for the rows with these keys that are there.
-pub(super) fn by_keys(plan: &Plan, side: Which, what: &str, keys: &[RowKey]) -> String {
+pub(super) fn by_keys(dialect: Dialect, plan: &Plan, side: Which, what: &str, keys: &[RowKey]) -> String {
+    let row_word = dialect.row_word();
     let names: Vec<String> = (0..plan.key_width()).map(|number| format!("k{number}")).collect();
     let rows: Vec<String> = keys
         .iter()
@@ -46,7 +48,7 @@ pub(super) fn by_keys(plan: &Plan, side: Which, what: &str, keys: &[RowKey]) -> 
         .map(|(number, key)| {
             let literals: Vec<String> =
                 plan.key(side).zip(&key.0).map(|(column, text)| column.literal(text)).collect();
-            format!("({number},{})", literals.join(","))
+            format!("{row_word}({number},{})", literals.join(","))
         })
         .collect();
     let matches: Vec<String> = plan

@@ -65,14 +65,9 @@ impl Pipe {
                 add_silent(before, std::mem::take(&mut rows.silent));
                 continue;
             }
-            match pending.take() {
-                // Nor would this one rise above a part that has the mark alone.
-                Some(before) if rows_before == 0 => scanned.rows.silent.extend(silent_of(before)),
-                Some(before) => {
-                    output.frame(as_part(before, parts, false)).await?;
-                    parts += 1;
-                }
-                None => {}
+            if let Some(before) = pending.take() {
+                output.frame(as_part(before, parts, false)).await?;
+                parts += 1;
             }
             let mut header = self.header(head, Body::Rows(scanned.rows));
             header.scn = scn.with_row(rows_before);
@@ -96,13 +91,6 @@ fn as_part(mut transaction: Transaction, index: u32, last: bool) -> Transaction 
         rows.part = Some(Part { index, last });
     }
     transaction
-}
-
-fn silent_of(transaction: Transaction) -> Vec<SilentKey> {
-    match transaction.header.body {
-        Body::Rows(rows) => rows.silent,
-        Body::Ddl(_) | Body::Heartbeat { .. } => Vec::new(),
-    }
 }
 
 fn add_silent(transaction: &mut Transaction, silent: Vec<SilentKey>) {

@@ -123,3 +123,25 @@ fn unpacked(program: &str) -> Command {
     ]);
     command
 }
+
+/// Makes a test on each flavour of each of these functions, which take the [`Flavour`]. Those on MySQL
+/// are in a module `mysql` and skipped by name where there is none.
+#[macro_export]
+macro_rules! on_both_flavours {
+    ($($body:ident)*) => {
+        mod mariadb {
+            $(#[tokio::test]
+            async fn $body() {
+                super::$body($crate::servers::Flavour::MariaDb).await;
+            })*
+        }
+        mod mysql {
+            $(#[tokio::test]
+            async fn $body() {
+                if $crate::servers::has_mysql(stringify!($body)) {
+                    super::$body($crate::servers::Flavour::MySql).await;
+                }
+            })*
+        }
+    };
+}

@@ -11,6 +11,7 @@ use weft_core::binlog::image::Values;
 use weft_core::binlog::rows::{RowsEvent, RowsKind};
 use weft_core::binlog::table_map::{ColumnShape, TableMap, TableShape};
 use weft_core::catalog::{Column, TableVersion};
+use weft_core::flavour::Flavour;
 use weft_core::sink::literal::{key_list, write_literal};
 use weft_core::sink::replay::{ReplayBuilder, binlog_statement};
 use weft_core::tables::TableName;
@@ -111,7 +112,7 @@ fn copy_by_literals(server: &Server, changes: &[Change]) {
 
 /// Runs the changes of `src` again as row events, in one transaction of one session.
 fn replay(server: &Server, changes: &[Change], format: &Format, limit_bytes: usize) -> usize {
-    let mut builder = ReplayBuilder::new(limit_bytes);
+    let mut builder = ReplayBuilder::new(limit_bytes, Flavour::MariaDb);
     for change in changes {
         let images = change.images.iter().map(Vec::as_slice);
         builder.rows(change.kind, &change.table_map, images).expect("a table map");

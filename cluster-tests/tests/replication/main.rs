@@ -21,5 +21,4 @@ mod schema;
 mod server_ids;
 mod support;
 mod two_ways;
-mod types;
 mod unique;

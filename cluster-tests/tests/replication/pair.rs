@@ -31,22 +31,11 @@ impl Pair {
 
     /// The same without the nodes; `instance` are further keys of both instances.
     pub async fn servers(create: &str, instance: &str, channels: &str) -> Pair {
-        let pair = Pair::with(&[], instance, channels).await;
-        for server in [&pair.sh, &pair.bj] {
+        let (sh, bj) =
+            futures::join!(Server::start(ServerOptions::new(11)), Server::start(ServerOptions::new(12)));
+        for server in [&sh, &bj] {
             server.execute(&format!("CREATE DATABASE shop; USE shop; {create}")).await;
         }
-        pair
-    }
-
-    /// Servers with nothing in them, and no nodes yet.
-    pub async fn bare(channels: &str) -> Pair {
-        Pair::with(&[], "", channels).await
-    }
-
-    /// The same with further arguments for both servers.
-    pub async fn with(arguments: &[&str], instance: &str, channels: &str) -> Pair {
-        let options = |id| arguments.iter().fold(ServerOptions::new(id), |options, arg| options.arg(*arg));
-        let (sh, bj) = futures::join!(Server::start(options(11)), Server::start(options(12)));
         let deployment = Deployment::new(&["sh", "bj"], &[&sh, &bj], instance, channels);
         Pair { sh, bj, deployment }
     }

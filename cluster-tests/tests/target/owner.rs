@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cluster_tests::wait::wait_until;
 use mysql_async::prelude::Queryable;
-use weft::mysql::target::MariaDbTarget;
+use weft::mysql::target::ServerTarget;
 use weft_actors::ports::{Session, Target, TargetError};
 use weft_core::mark::Epoch;
 use weft_core::scn::Scn;
@@ -15,7 +15,7 @@ use crate::support::{Pair, TARGET, Way, begin, installed, mark, ok, options, req
 #[tokio::test]
 async fn first_recovery_needs_a_start_and_creates_the_marks_with_it() {
     let server = installed(2, TARGET).await;
-    let target = MariaDbTarget::new(options(&server));
+    let target = ServerTarget::new(options(&server));
     let nothing = target.recover(2, None).await.expect("the target answers");
     assert_eq!(nothing.marks, None);
     let start = Scn::of_transaction(1, 2, 3);
@@ -44,7 +44,7 @@ async fn old_owner_is_killed_with_its_row_locks_and_its_mark_matches_no_more() {
     begin(&mut old).await;
     ok(&mut old, Step::WriteMark(Box::new(mark(5)))).await;
     ok(&mut old, Step::Write(writes(&delivery))).await;
-    let other = MariaDbTarget::new(options(&pair.target));
+    let other = ServerTarget::new(options(&pair.target));
     assert!(other.owned_by_other().await.expect("the target answers"));
     let recovered = other.recover(1, None).await.expect("the old owner goes");
     assert_eq!(recovered.epoch, Epoch(2));
@@ -54,7 +54,7 @@ async fn old_owner_is_killed_with_its_row_locks_and_its_mark_matches_no_more() {
     assert!(matches!(old.run(Step::RollBack).await, Outcome::ConnectionLost));
     let own = other.session(0, recovered.epoch).await.expect("the epoch is ours");
     assert!(!other.owned_by_other().await.expect("the target answers"));
-    let third = MariaDbTarget::new(options(&pair.target));
+    let third = ServerTarget::new(options(&pair.target));
     let after = third.recover(1, None).await.expect("the second owner goes");
     let taken = third.session(0, after.epoch).await.expect("the epoch is its own");
     assert!(other.owned_by_other().await.expect("the target answers"), "it must not take it back");
@@ -67,7 +67,7 @@ async fn old_owner_is_killed_with_its_row_locks_and_its_mark_matches_no_more() {
 }
 
 /// The owner before is gone: the direction is taken back.
-async fn retake(target: &MariaDbTarget) -> Box<dyn Session> {
+async fn retake(target: &ServerTarget) -> Box<dyn Session> {
     wait_until(Duration::from_secs(10), "nobody owns the channel", async || {
         match target.owned_by_other().await {
             Ok(false) => Ok(()),
@@ -83,7 +83,7 @@ async fn retake(target: &MariaDbTarget) -> Box<dyn Session> {
 #[tokio::test]
 async fn a_forgotten_session_of_our_own_is_not_another_owner() {
     let pair = Pair::start("CREATE TABLE t (id INT PRIMARY KEY)").await;
-    let target = MariaDbTarget::new(options(&pair.target));
+    let target = ServerTarget::new(options(&pair.target));
     let recovered = target.recover(1, Some(Scn::ZERO)).await.expect("the target answers");
     let mut lingering = pair.target.conn().await;
     let lock =
@@ -105,7 +105,7 @@ async fn session_of_an_older_epoch_is_fenced() {
     begin(&mut session).await;
     assert!(matches!(session.run(Step::WriteMark(Box::new(mark(5)))).await, Outcome::Fenced));
     drop(session);
-    let target = MariaDbTarget::new(options(&pair.target));
+    let target = ServerTarget::new(options(&pair.target));
     let refused =
         wait_until(Duration::from_secs(10), "the lock of the dropped session", async || {
             match target.session(0, Epoch(1)).await {
@@ -120,7 +120,7 @@ async fn session_of_an_older_epoch_is_fenced() {
 #[tokio::test]
 async fn read_only_target_is_never_written() {
     let server = installed(2, TARGET).await;
-    let target = MariaDbTarget::new(options(&server));
+    let target = ServerTarget::new(options(&server));
     server.execute("SET GLOBAL read_only = ON").await;
     let before = server.binlog_position().await;
     let refused = target.recover(1, Some(Scn::ZERO)).await.expect_err("root could write there, and must not");
@@ -167,7 +167,7 @@ async fn dead_and_frozen_servers_lose_the_session_in_time() {
     let mut pair = Pair::start("CREATE TABLE t (id INT PRIMARY KEY)").await;
     let mut options = options(&pair.target);
     options.statement_timeout = Duration::from_secs(1);
-    let target = MariaDbTarget::new(options);
+    let target = ServerTarget::new(options);
     let epoch = target.recover(1, Some(Scn::ZERO)).await.expect("the target is free").epoch;
     let mut session = target.session(0, epoch).await.expect("the epoch is ours");
     begin(&mut session).await;
@@ -186,7 +186,7 @@ async fn dead_and_frozen_servers_lose_the_session_in_time() {
 #[tokio::test]
 async fn skipped_change_is_on_record_until_the_watermark_passes_it() {
     let pair = Pair::start("CREATE TABLE t (id INT PRIMARY KEY)").await;
-    let target = MariaDbTarget::new(options(&pair.target));
+    let target = ServerTarget::new(options(&pair.target));
     let scn = Scn::of_transaction(1, 1, 6);
     target.record_skip(scn, "TRUNCATE TABLE t").await.expect("the target answers");
     let recovered = target.recover(1, Some(Scn::ZERO)).await.expect("the target is free");

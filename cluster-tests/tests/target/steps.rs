@@ -5,7 +5,7 @@ use weft_core::sink::step::{
 };
 use weft_core::{instance::InstanceId, key::KeyHash, scn::Scn, time::Micros, version::Version};
 
-use weft::mysql::target::MariaDbTarget;
+use weft::mysql::target::ServerTarget;
 use weft_actors::ports::Target;
 
 use crate::support::{Pair, Way, apply, begin, execute, mark, ok, options, requests, writes};
@@ -262,7 +262,7 @@ async fn record_600(decides: bool) -> (Vec<Recorded>, Option<String>) {
     pair.target.execute("INSERT INTO s.t VALUES (1, 'local', 1.5, X'00ff', '2024-01-02 03:04:05')").await;
     let mut options = options(&pair.target);
     (options.conflicts_max, options.decides) = (10, decides);
-    let target = MariaDbTarget::new(options);
+    let target = ServerTarget::new(options);
     let epoch = target.recover(1, Some(Scn::ZERO)).await.expect("the target is free").epoch;
     let mut session = target.session(0, epoch).await.expect("the epoch is ours");
     let delivery =

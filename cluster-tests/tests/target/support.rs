@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cluster_tests::servers::{Server, ServerOptions};
 use mysql_async::Conn;
 use weft::mysql::connect::Endpoint;
-use weft::mysql::source::MariaDbSource;
-use weft::mysql::target::{MariaDbTarget, TargetOptions};
+use weft::mysql::source::ServerSource;
+use weft::mysql::target::{ServerTarget, TargetOptions};
 use weft_actors::ports::{Session, Source, Target};
 use weft_core::binlog::event::EventHeader;
 use weft_core::binlog::format::{Checksum, Checksums, Format};
@@ -28,7 +28,7 @@ pub const SOURCE: &str = "sh.main";
 pub const TARGET: &str = "bj.main";
 
 pub fn endpoint(server: &Server) -> Endpoint {
-    Endpoint { host: "127.0.0.1".into(), port: server.port(), user: "root".into(), password: String::new() }
+    server.endpoint()
 }
 
 pub fn options(server: &Server) -> TargetOptions {
@@ -38,7 +38,7 @@ pub fn options(server: &Server) -> TargetOptions {
 /// A server with Weft's schema.
 pub async fn installed(id: u32, name: &str) -> Server {
     let server = Server::start(ServerOptions::new(id)).await;
-    MariaDbSource::new(endpoint(&server), name, "test").install().await.expect("root may create the schema");
+    ServerSource::new(endpoint(&server), name, "test").install().await.expect("root may create the schema");
     server
 }
 
@@ -68,7 +68,7 @@ impl Pair {
     pub async fn session(&self, way: Way) -> Box<dyn Session> {
         let mut options = options(&self.target);
         options.sql_only = way == Way::Sql;
-        let target = MariaDbTarget::new(options);
+        let target = ServerTarget::new(options);
         let recovered = target.recover(1, Some(Scn::ZERO)).await.expect("the target is free");
         target.session(0, recovered.epoch).await.expect("the epoch is ours")
     }
@@ -104,7 +104,7 @@ fn strip(file: &[u8]) -> Vec<(usize, Vec<u8>)> {
 }
 
 async fn delivery(server: &Server, format: &Format, events: Vec<(usize, Vec<u8>)>) -> Arc<Delivery> {
-    let source = MariaDbSource::new(endpoint(server), SOURCE, "test");
+    let source = ServerSource::new(endpoint(server), SOURCE, "test");
     let mut raw = Vec::new();
     let mut uses: Vec<TableUse> = Vec::new();
     let mut tables: Vec<Arc<TableVersion>> = Vec::new();

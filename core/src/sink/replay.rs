@@ -15,7 +15,6 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::binlog::Malformed;
 use crate::binlog::event::{EventHeader, EventType, HEADER_BYTES, set_event_size};
-use crate::binlog::format::Format;
 use crate::binlog::rows::{COMPLETE_ROWS, NO_FOREIGN_KEY_CHECKS, RowsKind, STATEMENT_END};
 use crate::binlog::table_map::TableMap;
 use crate::flavour::Flavour;
@@ -38,6 +37,40 @@ pub fn binlog_statement(events: &[u8]) -> String {
     statement
 }
 
+/// A format description event that MySQL servers of all versions read replayed events under: its
+/// lengths of the post-headers are those of table maps and of rows events of both versions, and no
+/// event has a checksum. One of a server would do as well, but a session that is given one may commit
+/// no more under a GTID of its own until `gtid_next` is set again, which no transaction allows: so one
+/// is given when the session opens, before it is known who the source is.
+///
+/// Layout: [`crate::binlog::format`].
+pub fn mysql_format() -> Vec<u8> {
+    /// By event type, from 1 to 32.
+    const POST_HEADERS: [u8; 32] = [
+        0, 13, 0, 8, 0, 0, 0, 0, 4, 0, 4, 0, 0, 0, 89, 0, 4, 26, 8, 0, 0, 0, 8, 8, 8, 2, 0, 0, 0, 10, 10, 10,
+    ];
+    const VERSION: &[u8; 50] =
+        b"8.0.0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let header = EventHeader {
+        timestamp: 0,
+        kind: EventType::FormatDescription,
+        server_id: 1,
+        event_size: 0,
+        log_pos: 0,
+        flags: 0,
+    };
+    let mut event = header.to_bytes().to_vec();
+    event.extend_from_slice(&4u16.to_le_bytes());
+    event.extend_from_slice(VERSION);
+    event.extend_from_slice(&0u32.to_le_bytes());
+    event.push(HEADER_BYTES as u8);
+    event.extend_from_slice(&POST_HEADERS);
+    // Algorithm: none. Four bytes for a checksum stand there all the same.
+    event.extend_from_slice(&[0; 5]);
+    set_event_size(&mut event);
+    event
+}
+
 /// Gathers row images into `BINLOG` statements, in the order in which they are given.
 #[derive(Debug)]
 pub struct ReplayBuilder {
@@ -57,22 +90,17 @@ pub struct ReplayBuilder {
 impl ReplayBuilder {
     /// `limit_bytes` is the greatest length of a statement's text, which must be below the target's
     /// `max_allowed_packet`; a single row that is larger still goes out, in a statement of its own.
-    /// Writes version 1 rows events, as MariaDB does.
-    pub fn new(limit_bytes: usize) -> ReplayBuilder {
+    /// Writes rows events of the version that servers of this flavour write: 1 on MariaDB, 2 on MySQL.
+    pub fn new(limit_bytes: usize, flavour: Flavour) -> ReplayBuilder {
         ReplayBuilder {
             limit_bytes: limit_bytes.saturating_sub(STATEMENT_EXTRA_BYTES) / 4 * 3,
-            v2: false,
+            v2: flavour == Flavour::MySql,
             events: Vec::new(),
             table_map: Vec::new(),
             open: None,
             last: None,
             statements: Vec::new(),
         }
-    }
-
-    /// Writes rows events of the version that the servers of this format write.
-    pub fn for_format(limit_bytes: usize, format: &Format) -> ReplayBuilder {
-        ReplayBuilder { v2: format.flavour == Flavour::MySql, ..ReplayBuilder::new(limit_bytes) }
     }
 
     /// Adds rows of one table: one image each, updates a before- and an after-image.
@@ -208,12 +236,13 @@ fn with_table_id(table_map_event: &[u8]) -> Vec<u8> {
     event
 }
 
-/// Canonical events that delete one row, given by its image: a table map and a delete rows event.
+/// Canonical events that delete one row, given by its image: a table map and a delete rows event of
+/// version 1, which is read alike whoever logged what is around it.
 ///
 /// # Errors
 /// `table_map_event` is not a table map event.
 pub fn delete_event(table_map_event: &[u8], image: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let mut builder = ReplayBuilder::new(usize::MAX);
+    let mut builder = ReplayBuilder::new(usize::MAX, Flavour::MariaDb);
     builder.rows(RowsKind::Delete, table_map_event, [image])?;
     builder.end_table();
     Ok(builder.events)

@@ -1,5 +1,6 @@
 use super::*;
 use crate::binlog::format::tests::mariadb;
+use crate::binlog::format::{Checksum, Format};
 use crate::binlog::rows::RowsEvent;
 use crate::binlog::testing::{columns, image, table_map};
 use crate::flavour::Flavour;
@@ -43,7 +44,7 @@ fn add(builder: &mut ReplayBuilder, kind: RowsKind, map: &[u8], ids: std::ops::R
 
 #[test]
 fn rows_of_one_table_share_its_map_whatever_transaction_they_come_from() {
-    let mut builder = ReplayBuilder::new(1 << 20);
+    let mut builder = ReplayBuilder::new(1 << 20, Flavour::MariaDb);
     add(&mut builder, RowsKind::Write, &table_map(100, 9), 0..3);
     add(&mut builder, RowsKind::Write, &table_map(900, 4), 3..5);
     add(&mut builder, RowsKind::Update, &table_map(950, 9), 0..4);
@@ -57,7 +58,7 @@ fn another_table_begins_after_the_end_of_the_first() {
     let mut other = table_map(0, 9);
     let name = other.windows(3).position(|window| window == b"\x01t\0").expect("its name") + 1;
     other[name] = b'u';
-    let mut builder = ReplayBuilder::new(1 << 20);
+    let mut builder = ReplayBuilder::new(1 << 20, Flavour::MariaDb);
     add(&mut builder, RowsKind::Write, &table_map(0, 9), 0..1);
     add(&mut builder, RowsKind::Delete, &other, 0..2);
     add(&mut builder, RowsKind::Delete, &table_map(0, 9), 0..1);
@@ -69,7 +70,7 @@ fn another_table_begins_after_the_end_of_the_first() {
 #[test]
 fn statements_stay_below_the_limit_and_lose_no_row() {
     let limit = 600;
-    let mut builder = ReplayBuilder::new(limit);
+    let mut builder = ReplayBuilder::new(limit, Flavour::MariaDb);
     add(&mut builder, RowsKind::Write, &table_map(0, 9), 0..200);
     let statements = builder.statements();
     assert!(statements.len() > 1);
@@ -86,17 +87,17 @@ fn statements_stay_below_the_limit_and_lose_no_row() {
 
 #[test]
 fn a_row_beyond_the_limit_goes_alone_and_no_rows_make_no_statement() {
-    let mut builder = ReplayBuilder::new(10);
+    let mut builder = ReplayBuilder::new(10, Flavour::MariaDb);
     add(&mut builder, RowsKind::Write, &table_map(0, 9), 0..2);
     assert_eq!(builder.statements().len(), 2);
-    let mut builder = ReplayBuilder::new(10);
+    let mut builder = ReplayBuilder::new(10, Flavour::MariaDb);
     add(&mut builder, RowsKind::Write, &table_map(0, 9), 0..0);
     assert_eq!(builder.statements(), Vec::<String>::new());
 }
 
 #[test]
 fn an_update_without_after_image_is_refused() {
-    let mut builder = ReplayBuilder::new(1 << 20);
+    let mut builder = ReplayBuilder::new(1 << 20, Flavour::MariaDb);
     let image = image(1, None);
     assert!(builder.rows(RowsKind::Update, &table_map(0, 9), [&image[..]]).is_err());
     assert!(builder.rows(RowsKind::Write, b"nonsense", [&image[..]]).is_err());
@@ -112,12 +113,21 @@ fn the_events_that_delete_a_row_are_a_map_and_a_delete() {
 
 #[test]
 fn mysql_gets_version_2_rows_events() {
-    let mut mysql = mariadb();
-    mysql.flavour = Flavour::MySql;
-    let mut builder = ReplayBuilder::for_format(1 << 20, &mysql);
+    let mut builder = ReplayBuilder::new(1 << 20, Flavour::MySql);
     add(&mut builder, RowsKind::Write, &table_map(0, 9), 0..3);
     let statements = builder.statements();
     let events = events_of(&statements[0]);
     assert_eq!(EventHeader::parse(&events[1]).map(|header| header.kind), Ok(EventType::WriteRowsV2));
     assert_eq!(outline(&events), ["map", "Write 3 end"]);
+}
+
+#[test]
+fn the_format_for_mysql_is_one_of_mysql_without_checksums() {
+    let format = Format::parse(&mysql_format()).expect("a format description event");
+    assert_eq!((format.flavour, format.checksum), (Flavour::MySql, Checksum::None));
+    for (kind, length) in
+        [(EventType::TableMap, 8), (EventType::WriteRowsV2, 10), (EventType::DeleteRowsV1, 8)]
+    {
+        assert_eq!(format.post_header_len(kind), Some(length), "{kind:?}");
+    }
 }

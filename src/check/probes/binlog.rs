@@ -16,7 +16,8 @@ pub(super) fn off_or_not_rows(subject: &Subject<'_>) -> Vec<Finding> {
         return vec![Finding::error("binlog-off", &facts.instance, "the binlog is off", fix)];
     }
     let format = facts.variable("binlog_format");
-    if format.eq_ignore_ascii_case("ROW") {
+    // Empty: a server that knows no other.
+    if format.is_empty() || format.eq_ignore_ascii_case("ROW") {
         return Vec::new();
     }
     let what = format!("binlog_format is {format}: changes are not logged as rows");
@@ -40,7 +41,8 @@ pub(super) fn row_image_not_full(subject: &Subject<'_>) -> Vec<Finding> {
 pub(super) fn native_changes_not_logged(subject: &Subject<'_>) -> Vec<Finding> {
     let facts = subject.facts;
     let replica = facts.native_sources.as_ref().is_some_and(|sources| !sources.is_empty());
-    if !subject.is_source || !replica || facts.is_on("log_slave_updates") {
+    let logged = facts.is_on("log_slave_updates") || facts.is_on("log_replica_updates");
+    if !subject.is_source || !replica || logged {
         return Vec::new();
     }
     let what = "it is a native replica with log_slave_updates off: what it replicates is not in its binlog";
@@ -81,6 +83,22 @@ pub(super) fn metadata_not_full(subject: &Subject<'_>) -> Vec<Finding> {
     );
     let fix = "SET GLOBAL binlog_row_metadata = FULL, and the same in the option file";
     vec![Finding::warning("row-metadata", &facts.instance, what, fix)]
+}
+
+/// MySQL's GTIDs are an option. Without them capture finds its place by file and position.
+pub(super) fn no_gtids(subject: &Subject<'_>) -> Vec<Finding> {
+    let facts = subject.facts;
+    let mode = facts.variable("gtid_mode");
+    if !subject.is_source || mode.is_empty() || mode.eq_ignore_ascii_case("ON") {
+        return Vec::new();
+    }
+    let what = format!(
+        "gtid_mode is {mode}: capture cannot go on at another server of the instance, as only GTIDs find the place \
+         there"
+    );
+    let fix =
+        "set gtid_mode = ON and enforce_gtid_consistency = ON in the option file and restart the server";
+    vec![Finding::warning("no-gtid", &facts.instance, what, fix)]
 }
 
 pub(super) fn short_retention(subject: &Subject<'_>) -> Vec<Finding> {

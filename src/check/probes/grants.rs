@@ -9,10 +9,6 @@ use crate::check::facts::InstanceFacts;
 use crate::check::finding::Finding;
 use crate::mysql::schema;
 
-/// To read the binlog and its position.
-const READ: [&str; 2] = ["REPLICATION SLAVE", "BINLOG MONITOR"];
-/// To replay rows: the second lets a session keep the replayed text out of the binlog.
-const REPLAY: [&str; 2] = ["BINLOG REPLAY", "BINLOG ADMIN"];
 /// To lock rows, and to write them by SQL where they cannot be replayed.
 const SQL: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "DELETE"];
 /// In Weft's own schema.
@@ -42,7 +38,8 @@ fn lacking<'a>(wanted: &[&'a str], has: impl Fn(&str) -> bool) -> Vec<&'a str> {
 fn reading(subject: &Subject<'_>) -> Option<Finding> {
     let facts = subject.facts;
     // A target's own binlog position is read too.
-    let wanted = if subject.is_source { &READ[..] } else { &READ[1..] };
+    let privileges = facts.dialect().read_privileges();
+    let wanted = if subject.is_source { &privileges[..] } else { &privileges[1..] };
     let lacking = lacking(wanted, |privilege| facts.grants.everywhere(privilege));
     if lacking.is_empty() {
         return None;
@@ -71,7 +68,8 @@ fn squeezed(statement: &str) -> String {
 
 fn replaying(subject: &Subject<'_>) -> Option<Finding> {
     let facts = subject.facts;
-    let lacking = lacking(&REPLAY, |privilege| facts.grants.everywhere(privilege));
+    let lacking =
+        lacking(&facts.dialect().replay_privileges(), |privilege| facts.grants.everywhere(privilege));
     if !subject.is_target || lacking.is_empty() {
         return None;
     }
@@ -130,6 +128,6 @@ fn seeing_native_replication(facts: &InstanceFacts) -> Option<Finding> {
     }
     let what =
         format!("{} may not see native replication, so a circle with it stays unseen", facts.grants.account);
-    let fix = grant(&["SLAVE MONITOR"], "*.*", facts);
+    let fix = grant(&[facts.dialect().replica_privilege()], "*.*", facts);
     Some(Finding::warning("grant-slave-monitor", &facts.instance, what, fix))
 }

@@ -21,7 +21,7 @@ pub(super) fn native_circle(link: &Link<'_>) -> Vec<Finding> {
             "it replicates natively from {}, in a circle with the channel: changes would come twice",
             other.instance
         );
-        let fix = "STOP ALL SLAVES; RESET SLAVE ALL";
+        let fix = replica.dialect().leave_replication();
         Finding::error("native-circle", &replica.instance, what, fix).of_channel(&link.channel.name)
     });
     found.collect()
@@ -121,6 +121,14 @@ fn differing(link: &Link<'_>, table: &TableFacts) -> Option<Finding> {
         let fix = format!("create it as SHOW CREATE TABLE {} says at {}", name.quoted(), link.from.instance);
         return Some(Finding::warning("no-table", instance, what, fix).of_channel(&link.channel.name));
     };
+    if link.from.dialect().flavour() != link.to.dialect().flavour() {
+        // Rows go by SQL whatever the tables look like; what counts is that values meet by name.
+        return same_names(there, table).err().map(|column| {
+            let what = format!("table {name} differs from that of {} ({column})", link.from.instance);
+            let fix = format!("ALTER TABLE {} to have the same columns at both", name.quoted());
+            Finding::warning("table-differs", instance, what, fix).of_channel(&link.channel.name)
+        });
+    }
     if there.columns == table.columns && same_primary_key(there, table) {
         return None;
     }
@@ -131,6 +139,36 @@ fn differing(link: &Link<'_>, table: &TableFacts) -> Option<Finding> {
     );
     let fix = format!("ALTER TABLE {} to be alike at both", name.quoted());
     Some(Finding::warning("table-differs", instance, what, fix).of_channel(&link.channel.name))
+}
+
+/// # Errors
+/// The first column that only one of them has, or the primary key.
+fn same_names(a: &TableFacts, b: &TableFacts) -> Result<(), String> {
+    let lacks = |of: &TableFacts, column: &str| !of.columns.iter().any(|other| other.name == column);
+    let pairs = [(a, b), (b, a)];
+    let alone = pairs.iter().find_map(|(one, other)| {
+        one.columns.iter().map(|column| &column.name).find(|name| lacks(other, name))
+    });
+    match alone {
+        Some(name) => Err(format!("column {name}")),
+        None if same_primary_key(a, b) => Ok(()),
+        None => Err("its primary key".to_owned()),
+    }
+}
+
+/// Between the flavours no row can be replayed: a trigger fires for each.
+pub(super) fn flavours(link: &Link<'_>) -> Vec<Finding> {
+    let (from, to) = (link.from.dialect().flavour(), link.to.dialect().flavour());
+    let chosen = link.to.tables.iter().filter(|table| link.channel.tables.chooses(&table.name));
+    let firing: Vec<&TableFacts> = chosen.filter(|table| !table.triggers.is_empty()).collect();
+    let Some(first) = firing.first().filter(|_| from != to) else { return Vec::new() };
+    let what = format!(
+        "rows from {from} go into {to} by SQL, which fires triggers ({} tables have some, such as {})",
+        firing.len(),
+        first.name
+    );
+    let fix = "drop the triggers here, or take what they write out of the channel";
+    vec![Finding::warning("flavours", &link.to.instance, what, fix).of_channel(&link.channel.name)]
 }
 
 fn same_primary_key(a: &TableFacts, b: &TableFacts) -> bool {

@@ -42,13 +42,14 @@ pub struct Link<'a> {
 type Probe = fn(&Subject<'_>) -> Vec<Finding>;
 type LinkProbe = fn(&Link<'_>) -> Vec<Finding>;
 
-const PROBES: [Probe; 15] = [
+const PROBES: [Probe; 16] = [
     binlog::off_or_not_rows,
     binlog::row_image_not_full,
     binlog::native_changes_not_logged,
     binlog::filters,
     binlog::metadata_not_full,
     binlog::short_retention,
+    binlog::no_gtids,
     apply::read_only,
     apply::idempotent_or_firing_triggers,
     apply::small_packets,
@@ -60,8 +61,14 @@ const PROBES: [Probe; 15] = [
     server::settings_to_know,
 ];
 
-const LINK_PROBES: [LinkProbe; 5] =
-    [link::native_circle, link::auto_increment, link::clocks_apart, link::packets, link::tables_that_differ];
+const LINK_PROBES: [LinkProbe; 6] = [
+    link::native_circle,
+    link::auto_increment,
+    link::clocks_apart,
+    link::packets,
+    link::flavours,
+    link::tables_that_differ,
+];
 
 /// What the facts of one instance show. A server that is not supported is not looked at further.
 pub fn instance(subject: &Subject<'_>) -> Vec<Finding> {

@@ -2,32 +2,32 @@
 
 use std::collections::BTreeMap;
 
+use weft_core::flavour::Flavour;
+
 use super::Subject;
 use crate::check::facts::InstanceFacts;
 use crate::check::finding::Finding;
 
 /// Oldest MariaDB that is supported: full row metadata and fine-grained privileges are there.
-const MARIADB_MIN: (u32, u32) = (10, 6);
+const MARIADB_MIN: (u16, u16) = (10, 6);
+/// Oldest MySQL that is supported.
+const MYSQL_MIN: (u16, u16) = (8, 0);
+/// The first MySQL whose greeting would be taken for MariaDB's.
+const MYSQL_END: (u16, u16) = (10, 0);
 
 /// Flavour and version.
 pub(super) fn unsupported(subject: &Subject<'_>) -> Vec<Finding> {
     let facts = subject.facts;
-    let found = |what: String, fix: &str| vec![Finding::error("unsupported", &facts.instance, what, fix)];
-    if !facts.version.contains("MariaDB") {
-        let what = format!("the server is {}: MySQL is not built yet", facts.version);
-        return found(what, "use a MariaDB server");
-    }
-    if version(&facts.version).is_none_or(|version| version < MARIADB_MIN) {
-        let what = format!("MariaDB {} is not supported", facts.version);
-        return found(what, "upgrade the server to MariaDB 10.6 or later");
-    }
-    Vec::new()
-}
-
-/// Major and minor of `10.11.19-MariaDB-…`; some builds put `5.5.5-` before it.
-fn version(text: &str) -> Option<(u32, u32)> {
-    let mut parts = text.strip_prefix("5.5.5-").unwrap_or(text).split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    let dialect = facts.dialect();
+    let version = dialect.major_minor();
+    let fix = match dialect.flavour() {
+        Flavour::MariaDb if version >= MARIADB_MIN => return Vec::new(),
+        Flavour::MySql if (MYSQL_MIN..MYSQL_END).contains(&version) => return Vec::new(),
+        Flavour::MariaDb => "upgrade the server to MariaDB 10.6 or later",
+        Flavour::MySql => "use MySQL 8.0 to 9.x",
+    };
+    let what = format!("{} {} is not supported", dialect.flavour(), facts.version);
+    vec![Finding::error("unsupported", &facts.instance, what, fix)]
 }
 
 /// Durability, and applications that may set the time of their changes.
@@ -46,6 +46,7 @@ pub(super) fn settings_to_know(subject: &Subject<'_>) -> Vec<Finding> {
         let fix = "SET GLOBAL sync_binlog = 1, GLOBAL innodb_flush_log_at_trx_commit = 1";
         findings.push(Finding::warning("durability", &facts.instance, what, fix));
     }
+    // MySQL keeps the time of the commit besides, which nobody can set.
     if subject.is_source && facts.variable("secure_timestamp").eq_ignore_ascii_case("NO") {
         let what =
             "users may SET timestamp: it becomes the time of their changes, by which conflicts are decided";
@@ -72,16 +73,4 @@ pub(super) fn equal_ids(facts: &BTreeMap<String, InstanceFacts>) -> Vec<Finding>
         }
     }
     findings
-}
-
-#[cfg(test)]
-mod tests {
-    use super::version;
-
-    #[test]
-    fn versions_are_read() {
-        assert_eq!(version("10.11.19-MariaDB-0+deb12u1-log"), Some((10, 11)));
-        assert_eq!(version("5.5.5-10.6.3-MariaDB"), Some((10, 6)));
-        assert_eq!(version("MariaDB"), None);
-    }
 }

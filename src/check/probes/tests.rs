@@ -170,11 +170,13 @@ fn each_bad_setting_is_found_by_its_probe() {
 }
 
 #[test]
-fn another_flavour_and_an_old_version_are_refused_alone() {
-    for version in ["9.7.0", "8.0.40", "10.5.29-MariaDB", "5.5.5-10.3.1-MariaDB"] {
+fn an_unknown_and_an_old_version_are_refused_alone() {
+    for version in ["10.0.1", "5.7.44", "10.5.29-MariaDB", "5.5.5-10.3.1-MariaDB"] {
         assert_eq!(found(|facts| facts.version = version.to_owned()), [(Level::Error, "unsupported")]);
     }
-    assert_eq!(found(|facts| facts.version = "11.8.2-MariaDB".to_owned()), []);
+    for version in ["11.8.2-MariaDB", "8.0.40", "9.7.0"] {
+        assert_eq!(found(|facts| facts.version = version.to_owned()), []);
+    }
 }
 
 #[test]
@@ -219,6 +221,52 @@ fn missing_grants_are_told_apart_by_what_they_are_for() {
     assert_eq!(with(&[global, own, one]), Vec::<&str>::new());
     let replay = "GRANT REPLICATION SLAVE, BINLOG MONITOR, BINLOG REPLAY ON *.* TO `weft`@`%`";
     assert_eq!(with(&[replay, own, sql]), ["grant-replay"]);
+}
+
+#[test]
+fn mysql_has_privileges_of_its_own() {
+    let with = |lines: &[&str]| {
+        let grants = Grants::parse("weft@%", lines.iter().copied());
+        let change = move |facts: &mut InstanceFacts| {
+            facts.version = "9.7.4".to_owned();
+            facts.grants = grants;
+        };
+        found(change).into_iter().map(|(_, code)| code).collect::<Vec<_>>()
+    };
+    let own = "GRANT ALL PRIVILEGES ON `weft`.* TO `weft`@`%`";
+    let sql = "GRANT SELECT, INSERT, UPDATE, DELETE ON `shop`.* TO `weft`@`%`";
+    let read = "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `weft`@`%`";
+    let replay = "GRANT BINLOG_ADMIN,SESSION_VARIABLES_ADMIN ON *.* TO `weft`@`%`";
+    let applier = "GRANT REPLICATION_APPLIER,SESSION_VARIABLES_ADMIN ON *.* TO `weft`@`%`";
+    assert_eq!(with(&[read, replay, own, sql]), Vec::<&str>::new());
+    assert_eq!(with(&[read, applier, own, sql]), Vec::<&str>::new());
+    assert_eq!(with(&[read, own, sql]), ["grant-replay"]);
+    assert_eq!(with(&[replay, own, sql]), ["grant-binlog"]);
+}
+
+#[test]
+fn mysql_without_gtids_is_told_of() {
+    assert_eq!(found(set("gtid_mode", "OFF")), [(Level::Warning, "no-gtid")]);
+    assert_eq!(found(set("gtid_mode", "ON")), []);
+}
+
+#[test]
+fn between_the_flavours_triggers_fire_and_only_missing_columns_count() {
+    let mysql = |_: &mut InstanceFacts, to: &mut InstanceFacts| {
+        to.version = "9.7.4".to_owned();
+        to.tables[0].columns[0].column_type = "int".to_owned();
+    };
+    assert_eq!(found_between(mysql), []);
+    let firing = |from: &mut InstanceFacts, to: &mut InstanceFacts| {
+        mysql(from, to);
+        to.tables[0].triggers.push("t".to_owned());
+    };
+    assert_eq!(found_between(firing), [(Level::Warning, "flavours")]);
+    let renamed = |from: &mut InstanceFacts, to: &mut InstanceFacts| {
+        mysql(from, to);
+        to.tables[0].columns[0].name = "number".to_owned();
+    };
+    assert_eq!(found_between(renamed), [(Level::Warning, "table-differs")]);
 }
 
 #[test]

@@ -9,7 +9,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use xxhash_rust::xxh3::xxh3_64;
+use weft_core::gtid::Uuid;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// The ids of one node's dumps of one instance.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(in crate::mysql) struct ReplicaIds {
 #[derive(Debug)]
 pub(in crate::mysql) struct ReplicaId {
     number: u32,
+    uuid: Uuid,
     dump: u32,
     given_up: bool,
     open: Arc<Mutex<BTreeSet<u32>>>,
@@ -40,16 +42,23 @@ impl ReplicaIds {
         let dump =
             (0..).find(|dump| !open.contains(dump)).expect("fewer dumps are open than there are numbers");
         open.insert(dump);
-        let hash = xxh3_64(format!("{}\0{}\0{dump}", self.node, self.instance).as_bytes());
+        let name = format!("{}\0{}\0{dump}", self.node, self.instance);
+        let hash = xxh3_64(name.as_bytes());
         // The upper half of the ids, where people seldom put their servers'.
         let number = hash as u32 | 0x8000_0000;
-        ReplicaId { number, dump, given_up: false, open: Arc::clone(&self.open) }
+        let uuid = Uuid(xxh3_128(name.as_bytes()).to_be_bytes());
+        ReplicaId { number, uuid, dump, given_up: false, open: Arc::clone(&self.open) }
     }
 }
 
 impl ReplicaId {
     pub(in crate::mysql) fn number(&self) -> u32 {
         self.number
+    }
+
+    /// By which MySQL tells replicas apart.
+    pub(in crate::mysql) fn uuid(&self) -> Uuid {
+        self.uuid
     }
 
     /// Another process dumps with this id: it is not taken again.

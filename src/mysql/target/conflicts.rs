@@ -12,7 +12,7 @@ use weft_core::scn::Scn;
 use weft_core::sink::step::{ConflictRecord, Verdict};
 
 use super::errors::Failure;
-use super::session::MariaDbSession;
+use super::session::TargetSession;
 use super::{TargetOptions, exact, find, json};
 use crate::mysql::connect::{Role, connect};
 
@@ -27,7 +27,7 @@ const TRIM_EVERY: u64 = 500;
 const TRIM_ROWS: u64 = 2_000;
 
 /// Inserts the records.
-pub(super) async fn record(session: &mut MariaDbSession, records: &[ConflictRecord]) -> Result<(), Failure> {
+pub(super) async fn record(session: &mut TargetSession, records: &[ConflictRecord]) -> Result<(), Failure> {
     for chunk in records.chunks(RECORDS_MAX) {
         let mut params: Vec<Sql> = Vec::with_capacity(chunk.len() * WIDTH);
         for record in chunk {
@@ -50,7 +50,7 @@ pub(super) async fn record(session: &mut MariaDbSession, records: &[ConflictReco
     Ok(())
 }
 
-fn fields(session: &MariaDbSession, record: &ConflictRecord) -> Result<[Sql; WIDTH], Failure> {
+fn fields(session: &TargetSession, record: &ConflictRecord) -> Result<[Sql; WIDTH], Failure> {
     let table = &record.delivery.tables[usize::from(record.table)];
     let image = |span| find::decode(&session.options, table, record.delivery.transaction.bytes(span));
     let incoming = record.incoming.map(image).transpose()?;
@@ -121,7 +121,7 @@ impl Open {
 
 /// Lets old records go, now and then, in a transaction of its own behind the commit. What goes wrong
 /// here is no concern of the batch, which is committed: the next trim tries again.
-pub(super) async fn trim(session: &mut MariaDbSession) {
+pub(super) async fn trim(session: &mut TargetSession) {
     if session.conflicts_written < TRIM_EVERY {
         return;
     }

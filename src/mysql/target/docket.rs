@@ -26,6 +26,8 @@ use super::shape::Shapes;
 use super::sql;
 use super::{TargetOptions, json, recover, run_all};
 use crate::mysql::connect::{Endpoint, Role, connect};
+use crate::mysql::dialect::Dialect;
+use crate::mysql::identify::no_binlog;
 
 /// Records of one key that a hearing looks at.
 const ENTRIES_MAX: usize = 200;
@@ -33,18 +35,18 @@ const ENTRIES_MAX: usize = 200;
 const IDLE_MAX: usize = 4;
 
 /// The docket of a MariaDB instance.
-pub struct MariaDbDocket {
+pub struct ServerDocket {
     options: Arc<TargetOptions>,
     idle: Idle,
 }
 
 type Idle = Arc<Mutex<Vec<Conn>>>;
 
-impl MariaDbDocket {
+impl ServerDocket {
     /// Of the instance with this full name.
-    pub fn new(endpoint: Endpoint, instance: &str) -> MariaDbDocket {
+    pub fn new(endpoint: Endpoint, instance: &str) -> ServerDocket {
         let options = Arc::new(TargetOptions::new(endpoint, instance, "", ""));
-        MariaDbDocket { options, idle: Idle::default() }
+        ServerDocket { options, idle: Idle::default() }
     }
 
     fn failed(&self, error: &mysql_async::Error) -> TargetError {
@@ -133,8 +135,13 @@ impl MariaDbDocket {
         let names = case.row_key.iter().map(|(name, _)| name.as_str());
         let key = shape.key_columns(names).map_err(Failure::does_not_fit)?;
         let values: Vec<String> = case.row_key.iter().map(|(_, literal)| literal.clone()).collect();
-        let statement =
-            sql::select(&json::expression(&shape), &case.table, &key, std::slice::from_ref(&values));
+        let statement = sql::select(
+            Dialect::of(conn),
+            &json::expression(&shape),
+            &case.table,
+            &key,
+            std::slice::from_ref(&values),
+        );
         let text: Option<String> = conn
             .query_first(statement)
             .await
@@ -149,7 +156,7 @@ impl MariaDbDocket {
     }
 }
 
-impl Docket for MariaDbDocket {
+impl Docket for ServerDocket {
     fn open(&self, cases_max: usize) -> BoxFuture<'_, Result<Vec<OpenCase>, TargetError>> {
         Box::pin(limited(&self.options, self.read_open(cases_max)))
     }
@@ -189,7 +196,7 @@ async fn position(options: &TargetOptions, conn: &mut Conn) -> Result<LogPositio
     let position = recover::position(conn)
         .await
         .map_err(|error| TargetError::from(options.failure(&error, "reading the binlog's position")))?;
-    position.ok_or_else(|| recover::no_binlog(options))
+    position.ok_or_else(|| TargetError::Refused(no_binlog(&options.place())))
 }
 
 fn unreadable(options: &TargetOptions, what: &str) -> TargetError {

@@ -1,9 +1,11 @@
 //! What the server's errors mean for a batch.
 //!
-//! Codes: <https://mariadb.com/kb/en/mariadb-error-code-reference/>. What a failing `BINLOG`
-//! statement answers was seen on MariaDB 10.11: 1062 for a duplicate key, 1032 for a missing row,
-//! 1146 for a missing table, 1347 for a view, and 1105 ("Unknown error") for a column whose type
-//! cannot be converted.
+//! Codes: <https://mariadb.com/kb/en/mariadb-error-code-reference/> and
+//! <https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html>; where the flavours use
+//! one number for two things, the other's cannot come from what is done here. What a failing `BINLOG`
+//! statement answers was seen on MariaDB 10.11 and MySQL 9.7: 1062 for a duplicate key, 1032 for a
+//! missing row, 1146 for a missing table, 1347 for a view, and 1105 ("Unknown error") or 1677 for a
+//! column whose type cannot be converted.
 
 use weft_core::sink::step::{Outcome, Stop, StopKind};
 
@@ -63,26 +65,33 @@ pub(super) fn classify(error: &mysql_async::Error, place: &str, doing: &str) -> 
     match server.code {
         1022 | 1062 | 1586 | 1761 | 1762 => Failure::DuplicateKey,
         1032 => Failure::MissingRow,
-        1020 | 1205 | 1213 => Failure::Deadlock,
-        1053 | 1079 | 1080 | 1152 | 1158..=1161 | 1184 | 1317 | 1927 | 2006 | 2013 => Failure::Lost(what),
+        1020 | 1205 | 1213 | 3101 => Failure::Deadlock,
+        1053 | 1079 | 1080 | 1152 | 1158..=1161 | 1184 | 1317 | 1927 | 2006 | 2013 | 3169 | 4031 => {
+            Failure::Lost(what)
+        }
         1290 | 1792 | 1836 => Failure::refused(format!(
             "{what}; make the target writable (SET GLOBAL read_only = OFF) or point the instance at its \
              primary"
         )),
         1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1410 => Failure::refused(format!(
             "{what}; grant what it names to Weft's account there, for example GRANT SELECT, INSERT, UPDATE, \
-             DELETE on the tables, and SUPER or BINLOG REPLAY on *.*"
+             DELETE on the tables; weft check names the privileges for replay"
         )),
         1021 | 1041 | 1114 => Failure::refused(format!("{what}; free space there, it goes on by itself")),
         1153 => Failure::refused(format!("{what}; raise max_allowed_packet there")),
         1049 | 1146 | 1347 => {
             Failure::does_not_fit(format!("{what}; create the table there, it goes on by itself"))
         }
-        1054 | 1105 | 1110 | 1136 | 1363 | 1364 | 1535 | 1677 => Failure::does_not_fit(format!(
+        1054 | 1105 | 1110 | 1136 | 1363 | 1364 | 1535 | 1677 | 3105 => Failure::does_not_fit(format!(
             "{what}; alter the table there to the shape that it has at the source, it goes on by itself"
         )),
-        1048 | 1264 | 1265 | 1292 | 1366 | 1406 | 1690 | 4025 | 4078 => Failure::does_not_fit(format!(
-            "{what}; alter the column there so that it holds the source's values, it goes on by itself"
+        1048 | 1264 | 1265 | 1292 | 1366 | 1406 | 1416 | 1690 | 3140 | 3141 | 3819 | 4025 | 4078 => {
+            Failure::does_not_fit(format!(
+                "{what}; alter the column there so that it holds the source's values, it goes on by itself"
+            ))
+        }
+        1785 => Failure::does_not_fit(format!(
+            "{what}; ALTER TABLE … ENGINE = InnoDB there, it goes on by itself"
         )),
         1451 | 1452 => Failure::does_not_fit(format!("{what}; mend the rows that the foreign key names")),
         _ => Failure::refused(format!("{what}; see the server's error log")),

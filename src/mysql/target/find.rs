@@ -10,7 +10,7 @@ use weft_core::sink::step::{Found, LockBy, LockRow};
 use weft_core::tables::TableName;
 
 use super::errors::Failure;
-use super::session::MariaDbSession;
+use super::session::TargetSession;
 use super::sql::{self, KEYS_MAX, KeyColumn};
 use super::{TargetOptions, exact, holder, json};
 
@@ -28,7 +28,7 @@ struct Asked {
 type Keys = BTreeMap<Vec<String>, Vec<usize>>;
 
 /// Locks the rows; the answer is parallel to them.
-pub(super) async fn lock(session: &mut MariaDbSession, rows: &[LockRow]) -> Result<Vec<Found>, Failure> {
+pub(super) async fn lock(session: &mut TargetSession, rows: &[LockRow]) -> Result<Vec<Found>, Failure> {
     let mut found = vec![Found::No; rows.len()];
     for (asked, keys) in group(&session.options, rows)? {
         let shape = session.shapes.prove(&mut session.conn, &session.options, &asked.table).await?;
@@ -40,7 +40,7 @@ pub(super) async fn lock(session: &mut MariaDbSession, rows: &[LockRow]) -> Resu
                     requests[number].iter().for_each(|request| found[*request] = holder.clone());
                 }
             } else {
-                let statement = sql::lock(&asked.table, &key, &literals);
+                let statement = sql::lock(session.dialect, &asked.table, &key, &literals);
                 for row in session.rows(&statement, &format!("locking rows of {}", asked.table)).await? {
                     let number = row_number(&row, requests.len());
                     requests[number].iter().for_each(|request| found[*request] = Found::Yes);
@@ -61,7 +61,7 @@ pub(super) struct RowRead {
 }
 
 /// The rows as they are now; the answer is parallel to the requests.
-pub(super) async fn read(session: &mut MariaDbSession, rows: &[LockRow]) -> Result<Vec<RowRead>, Failure> {
+pub(super) async fn read(session: &mut TargetSession, rows: &[LockRow]) -> Result<Vec<RowRead>, Failure> {
     let mut read = vec![RowRead::default(); rows.len()];
     for (asked, keys) in group(&session.options, rows)? {
         let shape = session.shapes.prove(&mut session.conn, &session.options, &asked.table).await?;
@@ -71,7 +71,7 @@ pub(super) async fn read(session: &mut MariaDbSession, rows: &[LockRow]) -> Resu
             what = format!("{what},{}", exact::expression(&shape));
         }
         for (literals, requests) in chunks(&keys) {
-            let statement = sql::select(&what, &asked.table, &key, &literals);
+            let statement = sql::select(session.dialect, &what, &asked.table, &key, &literals);
             for row in session.rows(&statement, &format!("reading rows of {}", asked.table)).await? {
                 let number = row_number(&row, requests.len());
                 let text = |at: usize| row.get_opt(at).and_then(Result::ok);

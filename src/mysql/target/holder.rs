@@ -16,14 +16,14 @@ use weft_core::tables::quote;
 
 use super::errors::Failure;
 use super::find::row_number;
-use super::session::MariaDbSession;
+use super::session::TargetSession;
 use super::shape::Shape;
 use super::sql::{self, KeyColumn};
 
 /// Locks and reads the holders; with the number of the value in `literals`. `first` is one of the
 /// requests: its table version is the layout.
 pub(super) async fn read(
-    session: &mut MariaDbSession,
+    session: &mut TargetSession,
     first: &LockRow,
     shape: &Arc<Shape>,
     key: &[KeyColumn],
@@ -37,7 +37,7 @@ pub(super) async fn read(
             None => String::from("NULL"),
         });
     }
-    let statement = sql::select(&what.join(","), &table.name, key, literals);
+    let statement = sql::select(session.dialect, &what.join(","), &table.name, key, literals);
     let rows =
         session.rows(&statement, &format!("locking holders of a unique key of {}", table.name)).await?;
     let stamps = first.delivery.transaction.rows().expect("a delivery with a row to lock has rows");

@@ -11,6 +11,7 @@ use weft_core::time::Micros;
 
 use super::{TargetOptions, conflicts, lock};
 use crate::mysql::connect::{Role, connect};
+use crate::mysql::identify::{binlog_position, no_binlog};
 use crate::mysql::install;
 
 /// See [`weft_actors::ports::Target::recover`].
@@ -33,7 +34,7 @@ pub(super) async fn recover(
     let position = position(&mut conn)
         .await
         .map_err(|error| failed(options, &error))?
-        .ok_or_else(|| no_binlog(options))?;
+        .ok_or_else(|| TargetError::Refused(no_binlog(&options.place())))?;
     if !options.decides {
         conflicts::close_undecided(&mut conn, options).await?;
     }
@@ -177,18 +178,8 @@ async fn skipped(
 
 /// The server's own binlog file and position; None if it writes none.
 pub(super) async fn position(conn: &mut Conn) -> Result<Option<LogPosition>, mysql_async::Error> {
-    let row: Option<mysql_async::Row> = conn.query_first("SHOW MASTER STATUS").await?;
-    Ok(row.and_then(|row| {
-        let file: String = row.get_opt(0)?.ok()?;
-        let log_pos: u64 = row.get_opt(1)?.ok()?;
+    Ok(binlog_position(conn).await?.and_then(|(file, log_pos)| {
         let log_index = file.rsplit('.').next()?.parse().ok()?;
         Some(LogPosition { log_index, log_pos })
     }))
-}
-
-pub(super) fn no_binlog(options: &TargetOptions) -> TargetError {
-    TargetError::Refused(format!(
-        "{}: the server writes no binlog; start it with log_bin and binlog_format = ROW",
-        options.place()
-    ))
 }

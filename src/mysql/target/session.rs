@@ -14,10 +14,13 @@ use super::replay::Replayer;
 use super::shape::Shapes;
 use super::{OurConnections, TargetOptions, conflicts, find, lock, recover, run_all, write};
 use crate::mysql::connect::{Role, connect};
+use crate::mysql::dialect::Dialect;
+use crate::mysql::identify::no_binlog;
 
 /// A shard's connection, with what it knows.
-pub(super) struct MariaDbSession {
+pub(super) struct TargetSession {
     pub(super) conn: Conn,
+    pub(super) dialect: Dialect,
     pub(super) options: Arc<TargetOptions>,
     ours: OurConnections,
     shard: u16,
@@ -40,22 +43,23 @@ pub(super) async fn open(
     ours: OurConnections,
     shard: u16,
     epoch: Epoch,
-) -> Result<MariaDbSession, TargetError> {
+) -> Result<TargetSession, TargetError> {
     let mut conn = connect(&options.endpoint, Role::Apply).await?;
     let id = u64::from(conn.id());
     // Ours before it holds the lock, so that we never take it for another owner's.
     lock::lock_ids(&ours).insert(id);
     let ready = prepare(&mut conn, &options, shard, epoch).await;
-    let (packet_bytes, replay) = match ready {
+    let (packet_bytes, replayer) = match ready {
         Ok(ready) => ready,
         Err(error) => {
             lock::lock_ids(&ours).remove(&id);
             return Err(error);
         }
     };
-    Ok(MariaDbSession {
+    Ok(TargetSession {
+        dialect: Dialect::of(&conn),
         conn,
-        replayer: Replayer::new(replay.then_some(packet_bytes)),
+        replayer,
         packet_bytes,
         options,
         ours,
@@ -68,13 +72,13 @@ pub(super) async fn open(
     })
 }
 
-/// Settings, lock and epoch; answers with the bytes of a statement, and whether rows may be replayed.
+/// Settings, lock and epoch; answers with the bytes of a statement, and what may be replayed.
 async fn prepare(
     conn: &mut Conn,
     options: &TargetOptions,
     shard: u16,
     epoch: Epoch,
-) -> Result<(usize, bool), TargetError> {
+) -> Result<(usize, Replayer), TargetError> {
     let failed = |error| TargetError::from(options.failure(&error, "opening a session"));
     conn.query_drop("SET SESSION innodb_lock_wait_timeout = 5, lock_wait_timeout = 5; USE weft")
         .await
@@ -96,14 +100,9 @@ async fn prepare(
             epoch.0
         )));
     }
-    let settings: Option<(String, usize, String, u8, String)> = conn
-        .query_first(
-            "SELECT @@session.binlog_format, @@session.max_allowed_packet, @@global.slave_exec_mode, \
-             @@session.sql_log_bin, @@global.slave_run_triggers_for_rbr",
-        )
-        .await
-        .map_err(failed)?;
-    let (format, packet_bytes, exec_mode, sql_log_bin, triggers) =
+    let settings: Option<(String, usize, u8, String, String)> =
+        conn.query_first(Dialect::of(conn).write_settings()).await.map_err(failed)?;
+    let (format, packet_bytes, sql_log_bin, exec_mode, triggers) =
         settings.expect("a SELECT of variables answers one row");
     if format != "ROW" || sql_log_bin != 1 {
         return Err(TargetError::Refused(format!(
@@ -115,29 +114,13 @@ async fn prepare(
     // An idempotent server overwrites silently what a replay should stumble over; a replay that
     // fires triggers does their work twice.
     if options.sql_only || exec_mode != "STRICT" || triggers == "YES" || triggers == "ENFORCE" {
-        return Ok((packet_bytes, false));
+        return Ok((packet_bytes, Replayer::none()));
     }
-    // The text of a replay must not go into the binlog beside its rows; who may not set this may not
-    // replay either.
-    match conn.query_drop("SET SESSION binlog_annotate_row_events = OFF").await {
-        Ok(()) => Ok((packet_bytes, has_replay_right(conn).await.map_err(failed)?)),
-        Err(mysql_async::Error::Server(_)) => Ok((packet_bytes, false)),
-        Err(error) => Err(failed(error)),
-    }
+    let replayer = Replayer::open(conn, packet_bytes).await.map_err(failed)?;
+    Ok((packet_bytes, replayer))
 }
 
-/// The server looks at the account's rights before it looks at what is to be replayed: nothing.
-async fn has_replay_right(conn: &mut Conn) -> Result<bool, mysql_async::Error> {
-    /// ER_SPECIFIC_ACCESS_DENIED_ERROR.
-    const DENIED: u16 = 1227;
-    match conn.query_drop("BINLOG ''").await {
-        Ok(()) => Ok(true),
-        Err(mysql_async::Error::Server(error)) => Ok(error.code != DENIED),
-        Err(error) => Err(error),
-    }
-}
-
-impl Session for MariaDbSession {
+impl Session for TargetSession {
     fn run(&mut self, step: Step) -> BoxFuture<'_, Outcome> {
         Box::pin(async move {
             if self.lost {
@@ -156,7 +139,7 @@ impl Session for MariaDbSession {
     }
 }
 
-impl MariaDbSession {
+impl TargetSession {
     async fn carry_out(&mut self, step: Step) -> Result<Outcome, Failure> {
         match step {
             Step::Begin(isolation) => self.begin(isolation).await,
@@ -221,12 +204,7 @@ impl MariaDbSession {
         let position = recover::position(&mut self.conn)
             .await
             .map_err(|error| self.options.failure(&error, "reading the binlog's position"))?;
-        position.map(Outcome::Position).ok_or_else(|| {
-            Failure::refused(format!(
-                "{}: the server writes no binlog; start it with log_bin and binlog_format = ROW",
-                self.options.place()
-            ))
-        })
+        position.map(Outcome::Position).ok_or_else(|| Failure::refused(no_binlog(&self.options.place())))
     }
 
     /// The update finds its row only while nobody has raised the epoch.
@@ -310,7 +288,7 @@ impl MariaDbSession {
     }
 }
 
-impl Drop for MariaDbSession {
+impl Drop for TargetSession {
     fn drop(&mut self) {
         lock::lock_ids(&self.ours).remove(&u64::from(self.conn.id()));
     }

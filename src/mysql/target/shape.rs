@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::errors::Failure;
 use super::sql::KeyColumn;
 use super::{TargetOptions, run_all};
+use crate::mysql::dialect::Dialect;
 
 /// A table at the target.
 #[derive(Debug)]
@@ -120,17 +121,14 @@ fn digest(create: &str) -> u64 {
 
 async fn read(conn: &mut Conn, table: &TableName, digest: u64) -> Result<Shape, mysql_async::Error> {
     let name = (&table.schema, &table.table);
-    let rows: Vec<Row> = conn
-        .exec(
-            "SELECT c.COLUMN_NAME, c.COLUMN_TYPE, a.ID, a.FULL_COLLATION_NAME, c.DATA_TYPE, \
-             c.IS_NULLABLE = 'YES', c.COLUMN_DEFAULT, c.IS_GENERATED = 'ALWAYS' \
-             FROM information_schema.COLUMNS c \
-             LEFT JOIN information_schema.COLLATION_CHARACTER_SET_APPLICABILITY a \
-             ON a.FULL_COLLATION_NAME = c.COLLATION_NAME \
-             WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ? ORDER BY c.ORDINAL_POSITION",
-            name,
-        )
-        .await?;
+    let words = Dialect::of(conn).columns();
+    let query = format!(
+        "SELECT c.COLUMN_NAME, c.COLUMN_TYPE, {}, {}, c.DATA_TYPE, c.IS_NULLABLE = 'YES', c.COLUMN_DEFAULT, {} \
+         FROM information_schema.COLUMNS c {} \
+         WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ? ORDER BY c.ORDINAL_POSITION",
+        words.collation_id, words.collation_name, words.generated, words.join
+    );
+    let rows: Vec<Row> = conn.exec(query, name).await?;
     let keys: Vec<(String, String)> = conn
         .exec(
             "SELECT INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS \

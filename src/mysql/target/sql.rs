@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 
 use weft_core::tables::{TableName, quote};
 
+use crate::mysql::dialect::Dialect;
+
 /// Keys of one statement at most.
 pub(super) const KEYS_MAX: usize = 1_000;
 
@@ -24,7 +26,8 @@ pub(super) struct KeyColumn {
 pub(super) type LiteralRows<'a> = &'a [Vec<String>];
 
 /// `WITH k(i,k0,…) AS (VALUES (0,…),(1,…))`: the rows with their numbers.
-fn list(rows: LiteralRows<'_>) -> String {
+fn list(dialect: Dialect, rows: LiteralRows<'_>) -> String {
+    let row_word = dialect.row_word();
     let width = rows.first().map_or(0, Vec::len);
     let mut text = String::from("WITH k(i");
     for column in 0..width {
@@ -32,7 +35,7 @@ fn list(rows: LiteralRows<'_>) -> String {
     }
     text.push_str(") AS (VALUES ");
     for (number, row) in rows.iter().enumerate() {
-        let _ = write!(text, "{}({number}", if number == 0 { "" } else { "," });
+        let _ = write!(text, "{}{row_word}({number}", if number == 0 { "" } else { "," });
         for literal in row {
             text.push(',');
             text.push_str(literal);
@@ -63,26 +66,37 @@ fn matches(key: &[KeyColumn]) -> String {
 }
 
 /// Locks the rows with these keys and answers the number of each that is there.
-pub(super) fn lock(table: &TableName, key: &[KeyColumn], rows: LiteralRows<'_>) -> String {
-    select("k.i", table, key, rows)
+pub(super) fn lock(dialect: Dialect, table: &TableName, key: &[KeyColumn], rows: LiteralRows<'_>) -> String {
+    select(dialect, "k.i", table, key, rows)
 }
 
 /// Reads `what` of the rows with these keys. Locks them too, so that it sees what is committed now
 /// and not what was when the transaction began; the caller has locked them before.
-pub(super) fn select(what: &str, table: &TableName, key: &[KeyColumn], rows: LiteralRows<'_>) -> String {
+pub(super) fn select(
+    dialect: Dialect,
+    what: &str,
+    table: &TableName,
+    key: &[KeyColumn],
+    rows: LiteralRows<'_>,
+) -> String {
     format!(
         "{} SELECT STRAIGHT_JOIN {what} FROM k JOIN {} t ON {} FOR UPDATE",
-        list(rows),
+        list(dialect, rows),
         table.quoted(),
         matches(key)
     )
 }
 
 /// Deletes the rows with these keys.
-pub(super) fn delete(table: &TableName, key: &[KeyColumn], rows: LiteralRows<'_>) -> String {
+pub(super) fn delete(
+    dialect: Dialect,
+    table: &TableName,
+    key: &[KeyColumn],
+    rows: LiteralRows<'_>,
+) -> String {
     format!(
         "DELETE t FROM ({} SELECT * FROM k) k STRAIGHT_JOIN {} t ON {}",
-        list(rows),
+        list(dialect, rows),
         table.quoted(),
         matches(key)
     )
@@ -158,11 +172,17 @@ mod tests {
     #[test]
     fn keys_are_listed_once_and_joined_in_the_keys_collation() {
         let rows = vec![vec![String::from("1"), String::from("'a'")]; 2];
-        assert_eq!(
-            lock(&TableName::new("s", "t"), &key(), &rows),
-            "WITH k(i,k0,k1) AS (VALUES (0,1,'a'),(1,1,'a')) SELECT STRAIGHT_JOIN k.i FROM k JOIN `s`.`t` t \
-             ON t.`id`=k.k0 AND t.`na``me`=CONVERT(k.k1 USING utf8mb4) COLLATE utf8mb4_bin FOR UPDATE"
-        );
+        for (version, list) in
+            [("10.11.6-MariaDB", "(0,1,'a'),(1,1,'a')"), ("9.7.4", "ROW(0,1,'a'),ROW(1,1,'a')")]
+        {
+            assert_eq!(
+                lock(Dialect::from(version), &TableName::new("s", "t"), &key(), &rows),
+                format!(
+                    "WITH k(i,k0,k1) AS (VALUES {list}) SELECT STRAIGHT_JOIN k.i FROM k JOIN `s`.`t` t \
+                     ON t.`id`=k.k0 AND t.`na``me`=CONVERT(k.k1 USING utf8mb4) COLLATE utf8mb4_bin FOR UPDATE"
+                )
+            );
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use weft_core::catalog::{Column, TableVersion};
 use weft_core::sink::step::{RowWrite, WriteOp};
 
 use super::errors::Failure;
-use super::session::MariaDbSession;
+use super::session::TargetSession;
 use super::shape::Shape;
 use super::sql::{self, KEYS_MAX, KeyColumn};
 use super::{TargetOptions, find, json, replay, run_all};
@@ -23,7 +23,7 @@ pub(super) struct Run<'a> {
 }
 
 /// Writes the rows in their order.
-pub(super) async fn write(session: &mut MariaDbSession, rows: &[RowWrite]) -> Result<(), Failure> {
+pub(super) async fn write(session: &mut TargetSession, rows: &[RowWrite]) -> Result<(), Failure> {
     // Runs for one replay: same format description event.
     let mut replayed: Vec<Run<'_>> = Vec::new();
     for rows in rows.chunk_by(same_run) {
@@ -31,7 +31,8 @@ pub(super) async fn write(session: &mut MariaDbSession, rows: &[RowWrite]) -> Re
         let shape = session.shapes.prove(&mut session.conn, &session.options, &table.name).await?;
         let run = Run { table, rows };
         let by_image = !matches!(rows[0].op, WriteOp::DeleteHolder { .. });
-        if by_image && session.replayer.may_replay() && run.table.images_fit(&shape.table) {
+        if by_image && session.replayer.takes(&rows[0].delivery.format) && run.table.images_fit(&shape.table)
+        {
             if replayed.first().is_some_and(|first| first.rows[0].delivery.format != rows[0].delivery.format)
             {
                 replay::replay(session, &std::mem::take(&mut replayed)).await?;
@@ -151,7 +152,7 @@ fn says_something(value: &Value<'_>, column: &Column) -> bool {
     text != plain
 }
 
-async fn by_sql(session: &mut MariaDbSession, run: &Run<'_>, shape: &Shape) -> Result<(), Failure> {
+async fn by_sql(session: &mut TargetSession, run: &Run<'_>, shape: &Shape) -> Result<(), Failure> {
     let (options, table) = (Arc::clone(&session.options), &run.table);
     let mapping = Mapping::new(&options, table, shape)?;
     let mut statements: Vec<Vec<String>> = Vec::new();
@@ -205,7 +206,7 @@ fn delete_holder(
 
 /// Inserts and deletes are one statement for all rows; updates one for each, sent together.
 async fn run_literals(
-    session: &mut MariaDbSession,
+    session: &mut TargetSession,
     run: &Run<'_>,
     mapping: &Mapping,
     rows: &[Vec<String>],
@@ -216,7 +217,9 @@ async fn run_literals(
     let table = &run.table.name;
     let (text, each) = match run.rows[0].op {
         WriteOp::Insert { .. } => (sql::insert(table, &mapping.columns, rows), rows.len() as u64),
-        WriteOp::Delete { .. } => (sql::delete(table, &mapping.key, rows), rows.len() as u64),
+        WriteOp::Delete { .. } => {
+            (sql::delete(session.dialect, table, &mapping.key, rows), rows.len() as u64)
+        }
         WriteOp::Update { .. } | WriteOp::DeleteHolder { .. } => (rows.concat().join(";"), 1),
     };
     let doing = format!("writing {table}");

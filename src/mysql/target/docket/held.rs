@@ -15,6 +15,7 @@ use weft_core::time::Micros;
 use weft_core::version::Version;
 
 use super::{ENTRIES_MAX, Idle, keep, limited, position, unreadable};
+use crate::mysql::dialect::Dialect;
 use crate::mysql::target::TargetOptions;
 use crate::mysql::target::errors::Failure;
 use crate::mysql::target::exact::Literals;
@@ -107,7 +108,7 @@ impl HeldRow {
         let loser: Option<Literals> =
             self.losers.get(&entry)?.as_ref().and_then(|text| serde_json::from_str(text).ok());
         let Some(literals) = loser else {
-            return self.row.is_some().then(|| sql::delete(table, &found.key, rows));
+            return self.row.is_some().then(|| sql::delete(Dialect::of(&self.conn), table, &found.key, rows));
         };
         // Columns that went meanwhile went with their values; those that came keep what they have.
         let stored = |name: &String| {
