@@ -1,7 +1,7 @@
 //! Keys that are read but whose feature is not built yet. One that is set to anything but its
 //! default is refused by name, so that nobody believes a setting that does nothing.
 
-use super::raw::{RawChannel, RawDdl, RawDeployment, RawInstance, RawSite, RawStart};
+use super::raw::{RawChannel, RawDdl, RawDeployment, RawInstance, RawSite, RawStart, RawTlsMode};
 use super::units::Span;
 
 /// The keys of unbuilt features that are set, in the file's order of sections.
@@ -45,8 +45,9 @@ impl Found {
     fn instance(&mut self, path: &str, instance: &RawInstance) {
         self.when(path, "urls", instance.urls.as_ref().is_some_and(|urls| urls.len() > 1));
         self.when(path, "apply", instance.apply.is_some());
-        let tls = instance.tls.as_ref();
-        self.when(path, "tls", tls.is_some());
+        // The driver holds every certificate that it verifies against the host's name too.
+        let by_authority = instance.tls.as_ref().is_some_and(|tls| tls.mode == RawTlsMode::VerifyCa);
+        self.when(path, "tls.mode", by_authority);
     }
 
     fn channel(&mut self, path: &str, channel: &RawChannel) {

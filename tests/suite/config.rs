@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use weft::config::raw::RawDeployment;
 use weft::config::{ByteSize, Deployment, Direction, Problem};
+use weft::mysql::tls::TlsMode;
 use weft_core::channel::delivery::Consistency;
 use weft_core::filter::decide::ConflictRule;
 use weft_core::instance::InstanceId;
@@ -112,9 +113,27 @@ fn unbuilt_settings_are_refused_by_name() {
         let expected = format!("config key channels.orders.{key} is not built yet; remove it");
         assert_eq!(refusal(&with_channel(line)), expected);
     }
+}
+
+#[test]
+fn tls_of_an_instance_has_a_mode_and_an_authority_beside_the_file() {
     let instance = "url = \"mysql://root@127.0.0.1:3311\"";
-    let text = with(instance, &format!("{instance}\ntls = {{ mode = \"required\" }}"));
-    assert_eq!(refusal(&text), "config key sites.sh.instances.main.tls is not built yet; remove it");
+    let tls = |tls: &str| with(instance, &format!("{instance}\ntls = {{ {tls} }}"));
+    let of = |text: &str| {
+        let server = parse(text).expect("accepted").instances["sh.main"].server().expect("resolved");
+        (server.tls.mode, server.tls.ca)
+    };
+    assert_eq!(of(TWO_SITES), (TlsMode::Off, None));
+    assert_eq!(of(&tls("mode = \"required\"")), (TlsMode::Required, None));
+    let verified = of(&tls("mode = \"verify-identity\", ca = \"mysql-ca.pem\""));
+    assert_eq!(verified, (TlsMode::VerifyIdentity, Some("dir/mysql-ca.pem".into())));
+    assert_eq!(
+        refusal(&tls("mode = \"required\", ca = \"mysql-ca.pem\"")),
+        "config keys sites.sh.instances.main.tls.ca and sites.sh.instances.main.tls.mode clash: a \
+         certificate is given that this mode does not look at; set mode to verify-identity, or take ca out"
+    );
+    let text = tls("mode = \"verify-ca\"");
+    assert_eq!(refusal(&text), "config key sites.sh.instances.main.tls.mode is not built yet; remove it");
 }
 
 #[test]
