@@ -97,7 +97,7 @@ impl Dialect {
              completion_type = NO_CHAIN, foreign_key_checks = {foreign_key_checks}, unique_checks = 1, \
              sql_auto_is_null = 0, sql_safe_updates = 0, sql_big_selects = 1, \
              sql_select_limit = 18446744073709551615, wait_timeout = 28800, net_read_timeout = 60, \
-             net_write_timeout = {net_write_timeout_s}, {statement_time} = 0"
+             net_write_timeout = {net_write_timeout_s}, group_concat_max_len = 1048576, {statement_time} = 0"
         )
     }
 

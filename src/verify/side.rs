@@ -192,7 +192,7 @@ impl Side {
         let digests: Vec<Option<String>> = self
             .ask(
                 "looking at the marks",
-                "SELECT MD5(GROUP_CONCAT(MD5(body) ORDER BY source, shard)) FROM weft.mark WHERE channel = ? AND '' = ?",
+                "SELECT SHA2(GROUP_CONCAT(SHA2(body, 256) ORDER BY source, shard), 256) FROM weft.mark WHERE channel = ? AND '' = ?",
                 (&channel, ""),
             )
             .await?;

@@ -5,6 +5,7 @@ mod bad_input;
 mod commands;
 mod consistency;
 mod crashes;
+mod flavours;
 mod hostile;
 mod large;
 mod links;

@@ -1,7 +1,7 @@
 //! Two sites with a server and a node each: what most tests begin with.
 
 use cluster_tests::nodes::{Deployment, PATIENCE, run_program};
-use cluster_tests::servers::{Server, ServerOptions};
+use cluster_tests::servers::{Flavour, Server, ServerOptions};
 use cluster_tests::wait::wait_until;
 use weft_actors::status::{ChannelState, ChannelStatus};
 
@@ -29,10 +29,24 @@ impl Pair {
         pair
     }
 
+    /// The same on servers of these flavours.
+    pub async fn of(flavours: [Flavour; 2], create: &str, channels: &str) -> Pair {
+        let mut pair = Pair::servers_of(flavours, create, "", channels).await;
+        pair.deployment.start_all().await;
+        pair
+    }
+
     /// The same without the nodes; `instance` are further keys of both instances.
     pub async fn servers(create: &str, instance: &str, channels: &str) -> Pair {
-        let (sh, bj) =
-            futures::join!(Server::start(ServerOptions::new(11)), Server::start(ServerOptions::new(12)));
+        Pair::servers_of([Flavour::MariaDb; 2], create, instance, channels).await
+    }
+
+    async fn servers_of(flavours: [Flavour; 2], create: &str, instance: &str, channels: &str) -> Pair {
+        let [sh, bj] = flavours;
+        let (sh, bj) = futures::join!(
+            Server::start(ServerOptions::of(sh, 11)),
+            Server::start(ServerOptions::of(bj, 12))
+        );
         for server in [&sh, &bj] {
             server.execute(&format!("CREATE DATABASE shop; USE shop; {create}")).await;
         }
