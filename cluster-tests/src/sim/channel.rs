@@ -38,14 +38,17 @@ pub enum Phase {
     Running(Box<Life>),
 }
 
+/// How often the probe may be looked for before the recovery fails.
+const PROBE_WAITS_MAX: u32 = 300;
+
 /// Where a recovery stands.
 #[derive(Debug)]
 pub enum Recovery {
     Connected(SessionId),
     /// The old owner's sessions are gone, and their locks are ours.
     Owning(SessionId),
-    /// The epoch is raised; the probe has to come back.
-    Probing(SessionId, Epoch, Vec<(u16, Mark)>),
+    /// The epoch is raised; the probe has to come back. Waited for so many ticks.
+    Probing(SessionId, Epoch, Vec<(u16, Mark)>, u32),
 }
 
 #[derive(Debug)]
@@ -106,7 +109,7 @@ impl Direction {
                 Some("has shut the old owner out".into())
             }
             Phase::Recovering(Recovery::Owning(session)) => self.raise(database, session, setup, now),
-            Phase::Recovering(Recovery::Probing(session, epoch, marks)) => {
+            Phase::Recovering(Recovery::Probing(session, epoch, marks, waited)) => {
                 // The locks go with the connection, before the sessions of the shards want them.
                 database.disconnect(session);
                 if !setup.is_captured(self.target) || self.came_back(replicator, epoch) {
@@ -116,7 +119,11 @@ impl Direction {
                     self.was_fenced = false;
                     return Some(said);
                 }
-                self.phase = Phase::Recovering(Recovery::Probing(session, epoch, marks));
+                // It may have come back from a server that was replaced since: the next one is looked for.
+                self.phase = match waited < PROBE_WAITS_MAX {
+                    true => Phase::Recovering(Recovery::Probing(session, epoch, marks, waited + 1)),
+                    false => Phase::Resting(3),
+                };
                 None
             }
             Phase::Running(life) => {
@@ -136,7 +143,7 @@ impl Direction {
     ) -> Option<String> {
         match self.try_raise(database, session, setup, now) {
             Ok((epoch, marks)) => {
-                self.phase = Phase::Recovering(Recovery::Probing(session, epoch, marks));
+                self.phase = Phase::Recovering(Recovery::Probing(session, epoch, marks, 0));
                 Some(format!("raised the epoch to {}", epoch.0))
             }
             Err(Denied::Waits(_)) => {

@@ -232,13 +232,16 @@ impl World {
         self.refused() || self.sites.iter().any(Site::is_halted)
     }
 
-    /// After quiet the binlogs grow by heartbeats alone.
+    /// After quiet the binlogs grow by heartbeats alone; but where capture stands still, directions try
+    /// to recover again and again.
     fn stay_quiet(&mut self) -> Result<(), Failure> {
         let before: Vec<usize> = self.sites.iter().map(|site| site.database.binlog.len()).collect();
         for _ in 0..3_000 {
             self.step()?;
         }
-        for (site, before) in before.into_iter().enumerate() {
+        for (site, before) in
+            before.into_iter().enumerate().filter(|(site, _)| !self.sites[*site].is_halted())
+        {
             let grown = &self.sites[site].database.binlog[before..];
             if let Some(logged) =
                 grown.iter().find(|logged| !matches!(logged.events[..], [Event::Heartbeat(_)]))

@@ -35,7 +35,8 @@ impl World {
     fn unsettled_direction(&self, direction: &Direction) -> String {
         let (from, to) = (direction.source, direction.target);
         let Phase::Running(life) = &direction.phase else { return format!("{from}>{to} does not run; ") };
-        if life.link.refused.is_some() {
+        // What was pulled before is still applied.
+        if life.link.refused.is_some() && life.scheduler.idle() {
             return String::new();
         }
         let nodes = self.sites[from].nodes.iter();
