@@ -172,6 +172,8 @@ declare! {
         "Times that a shard stopped at a change, by reason.";
     REFEREE_OPEN = Gauge "weft_referee_open_conflicts" ["database"]
         "Conflicts that a channel's rule has not decided yet; until then the last write holds.";
+    REFEREE_OLDEST_AGE = Gauge "weft_referee_oldest_open_age_seconds" ["database"]
+        "Time since the oldest conflict that is still open was recorded; 0 if none is open.";
     REFEREE_RULINGS = Counter "weft_referee_rulings_total" ["database", "ruling"]
         "Conflicts decided by a channel's rule: upheld, overturned, superseded, abandoned.";
     REFEREE_WEBHOOK_FAILURES = Counter "weft_referee_webhook_failures_total" ["channel", "database", "reason"]

@@ -15,7 +15,7 @@ use super::message::RefereeMessage;
 pub use super::metrics::RefereeMetrics;
 use crate::binlog::ledger::SharedLedger;
 use crate::ports::TargetError;
-use crate::referee::ports::{Arbiter, Docket, OpenCase};
+use crate::referee::ports::{Arbiter, Backlog, Docket, OpenCase};
 
 /// How often the docket is looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -104,7 +104,7 @@ impl RefereeState {
         }
         let (args, myself) = (self.args.clone(), myself.clone());
         tokio::spawn(async move {
-            let look = async { Ok((args.docket.open(CASES_MAX).await?, args.docket.count().await?)) };
+            let look = async { Ok((args.docket.open(CASES_MAX).await?, args.docket.backlog().await?)) };
             let listed = look.await;
             let _ = myself.cast(RefereeMessage::Listed(listed));
         });
@@ -113,13 +113,13 @@ impl RefereeState {
     fn listed(
         &mut self,
         myself: &ActorRef<RefereeMessage>,
-        listed: Result<(Vec<OpenCase>, u64), TargetError>,
+        listed: Result<(Vec<OpenCase>, Backlog), TargetError>,
     ) {
         self.listing = false;
         match listed {
-            Ok((cases, count)) => {
+            Ok((cases, backlog)) => {
                 self.trouble = None;
-                self.args.metrics.open(count);
+                self.args.metrics.backlog(backlog);
                 let new = cases.into_iter().filter(|case| self.in_hand.insert(case.key));
                 for case in new.collect::<Vec<_>>() {
                     hold_hearing(&self.args, myself, case);

@@ -4,14 +4,14 @@ use weft_core::key::KeyHash;
 
 use crate::ports::TargetError;
 use crate::referee::hearing::Heard;
-use crate::referee::ports::OpenCase;
+use crate::referee::ports::{Backlog, OpenCase};
 
 /// Messages to a referee.
 pub enum RefereeMessage {
     /// From the referee's own timer: look what is open.
     Tick,
-    /// From the referee's own task: what is open, and how many conflicts that are.
-    Listed(Result<(Vec<OpenCase>, u64), TargetError>),
+    /// From the referee's own task: what is open, and how much that is together.
+    Listed(Result<(Vec<OpenCase>, Backlog), TargetError>),
     /// From the task of a hearing: it ended.
     Heard(KeyHash, Result<Heard, TargetError>),
 }

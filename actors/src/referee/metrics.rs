@@ -3,7 +3,7 @@
 use weft_core::filter::referee::{Close, Ruling};
 
 use crate::metrics;
-use crate::referee::ports::ArbiterError;
+use crate::referee::ports::{ArbiterError, Backlog};
 
 const FAILURES: [ArbiterError; 4] =
     [ArbiterError::Timeout, ArbiterError::Unreachable, ArbiterError::Status, ArbiterError::BadAnswer];
@@ -49,8 +49,10 @@ impl RefereeMetrics {
         closes.iter().for_each(|close| self.rulings(close.ruling).increment(1));
     }
 
-    pub fn open(&self, count: u64) {
-        metrics::REFEREE_OPEN.gauge(&[("database", &self.database)]).set(count as f64);
+    pub fn backlog(&self, backlog: Backlog) {
+        let labels = [("database", self.database.as_str())];
+        metrics::REFEREE_OPEN.gauge(&labels).set(backlog.open as f64);
+        metrics::REFEREE_OLDEST_AGE.gauge(&labels).set(backlog.oldest_age.as_secs_f64());
     }
 
     pub fn ask_failed(&self, channel: &str, error: ArbiterError) {

@@ -1,5 +1,7 @@
 //! What a referee needs of the world, as traits.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 use weft_core::filter::referee::{Contest, Entry, Row, Ruled, Why, Winner};
 use weft_core::key::KeyHash;
@@ -12,10 +14,18 @@ use crate::ports::TargetError;
 pub trait Docket: Send + Sync {
     /// Keys with open conflicts, those of the oldest first, at most `cases_max` of each channel.
     fn open(&self, cases_max: usize) -> BoxFuture<'_, Result<Vec<OpenCase>, TargetError>>;
-    /// How many conflicts are open.
-    fn count(&self) -> BoxFuture<'_, Result<u64, TargetError>>;
+    /// How many conflicts are open, and for how long.
+    fn backlog(&self) -> BoxFuture<'_, Result<Backlog, TargetError>>;
     /// Begins a transaction that holds the key's row, be it there or not.
     fn hold<'a>(&'a self, case: &'a OpenCase) -> BoxFuture<'a, Result<Box<dyn Held>, TargetError>>;
+}
+
+/// The open conflicts of an instance together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    pub open: u64,
+    /// Of the one that was recorded first, by the instance's clock; zero where none is open.
+    pub oldest_age: Duration,
 }
 
 /// A key with open conflicts.

@@ -6,11 +6,14 @@ use std::process::{Command, Stdio};
 
 use cluster_tests::nodes::{run_program, wait_equal};
 
-use crate::pair::{BJ, BOTH_WAYS, Pair, SH, metrics};
+use crate::pair::{BJ, BOTH_WAYS, Pair, SH, metrics, wait_metric};
 
 #[tokio::test]
 async fn status_metrics_and_uninstall_serve_an_operator() {
-    let mut pair = Pair::start("CREATE TABLE t (id INT PRIMARY KEY)", BOTH_WAYS).await;
+    // With a rule that asks, so that its metrics are there too; there is nothing to ask about.
+    let asking =
+        format!("{BOTH_WAYS}conflict = \"webhook\"\nwebhook = {{ url = \"http://127.0.0.1:9/\" }}\n");
+    let mut pair = Pair::start("CREATE TABLE t (id INT PRIMARY KEY)", &asking).await;
     pair.sh.execute("INSERT INTO shop.t VALUES (1), (2)").await;
     pair.bj.execute("INSERT INTO shop.t VALUES (3)").await;
     wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
@@ -22,7 +25,8 @@ async fn status_metrics_and_uninstall_serve_an_operator() {
             assert!(out.contains(word), "{word} in {out}");
         }
     }
-    let text = metrics(&pair.deployment, BJ).await;
+    wait_metric(&pair.deployment, SH, "weft_referee_oldest_open_age_seconds", |age| age == 0.0).await;
+    let text = metrics(&pair.deployment, SH).await;
     promtool_accepts(&["check", "metrics"], &text);
     let alerts = include_str!("../../../grafana/alerts.yml");
     let watched = alerts.lines().filter(|line| line.trim_start().starts_with("expr:"));
@@ -52,11 +56,15 @@ async fn status_metrics_and_uninstall_serve_an_operator() {
 }
 
 #[test]
-fn the_scrape_configuration_and_the_alert_rules_are_ones_that_prometheus_takes() {
+fn prometheus_takes_the_scrape_configuration_and_alerts_as_the_rules_promise() {
     let grafana = Path::new(env!("CARGO_MANIFEST_DIR")).join("../grafana");
-    for (kind, file) in [("config", "prometheus.yml"), ("rules", "alerts.yml")] {
+    for (action, kind, file) in [
+        ("check", "config", "prometheus.yml"),
+        ("check", "rules", "alerts.yml"),
+        ("test", "rules", "alerts_test.yml"),
+    ] {
         let file = grafana.join(file).display().to_string();
-        promtool_accepts(&["check", kind, &file], "");
+        promtool_accepts(&[action, kind, &file], "");
     }
 }
 

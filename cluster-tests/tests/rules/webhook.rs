@@ -1,6 +1,8 @@
 //! `webhook`: a program that answers, late, wrongly, or not at all.
 
+use cluster_tests::nodes::PATIENCE;
 use cluster_tests::servers::Server;
+use cluster_tests::wait::wait_until;
 
 use crate::support::{Hook, Pair, Reply, SH};
 
@@ -21,6 +23,14 @@ async fn metric(pair: &Pair, name: &str) -> f64 {
         .filter(|line| line.starts_with(name))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
         .sum()
+}
+
+async fn wait_metric(pair: &Pair, name: &str, is: impl Fn(f64) -> bool) {
+    wait_until(PATIENCE, name, async || {
+        let value = metric(pair, name).await;
+        if is(value) { Ok(()) } else { Err(value.to_string()) }
+    })
+    .await;
 }
 
 async fn rows(server: &Server) -> Vec<String> {
@@ -148,9 +158,12 @@ async fn a_change_made_while_the_program_thinks_supersedes_its_answer() {
         .await;
     pair.deployment.start_all().await;
     hook.wait_asked(1).await;
+    let age = "weft_referee_oldest_open_age_seconds{database=\"sh.main\"}";
+    wait_metric(&pair, age, |age| age >= 1.0).await;
     pair.sh.execute("UPDATE shop.t SET v = 'sh again' WHERE id = 1").await;
     tell.send_replace(true);
     pair.settled().await;
     assert_eq!(rows(&pair.bj).await, ["1 sh again"]);
     assert_eq!(pair.rulings().await, ["local-won | superseded | a newer change came first"]);
+    wait_metric(&pair, age, |age| age == 0.0).await;
 }

@@ -8,12 +8,13 @@ mod held;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use weft_actors::ports::TargetError;
-use weft_actors::referee::ports::{Docket, Held, OpenCase};
+use weft_actors::referee::ports::{Backlog, Docket, Held, OpenCase};
 use weft_core::filter::referee::{Row, Ruling};
 use weft_core::key::KeyHash;
 use weft_core::sink::step::{LogPosition, StopKind};
@@ -34,7 +35,7 @@ const ENTRIES_MAX: usize = 200;
 /// Sessions kept for the next hearings.
 const IDLE_MAX: usize = 4;
 
-/// The docket of a MariaDB instance.
+/// The docket of an instance.
 pub struct ServerDocket {
     options: Arc<TargetOptions>,
     idle: Idle,
@@ -90,14 +91,23 @@ impl ServerDocket {
             .collect()
     }
 
-    async fn read_count(&self) -> Result<u64, TargetError> {
+    async fn read_backlog(&self) -> Result<Backlog, TargetError> {
         let mut conn = self.session().await?;
-        let count: Option<u64> = conn
-            .exec_first("SELECT COUNT(*) FROM weft.conflict WHERE ruling = ?", (Ruling::Open.as_str(),))
+        let open = Ruling::Open.as_str();
+        // Both from the index on the ruling, however many are open.
+        let found: Option<(u64, Option<i64>)> = conn
+            .exec_first(
+                "SELECT (SELECT COUNT(*) FROM weft.conflict WHERE ruling = ?), (SELECT TIMESTAMPDIFF(SECOND, at, \
+                 NOW(6)) FROM weft.conflict WHERE ruling = ? ORDER BY id LIMIT 1)",
+                (open, open),
+            )
             .await
             .map_err(|error| self.failed(&error))?;
         keep(&self.idle, conn);
-        Ok(count.unwrap_or(0))
+        let (open, age_s) = found.unwrap_or_default();
+        // A clock that was set back makes it negative.
+        let oldest_age = Duration::from_secs(age_s.and_then(|age| age.try_into().ok()).unwrap_or(0));
+        Ok(Backlog { open, oldest_age })
     }
 
     /// REPEATABLE READ: its gap lock holds the place of a row that is not there.
@@ -161,8 +171,8 @@ impl Docket for ServerDocket {
         Box::pin(limited(&self.options, self.read_open(cases_max)))
     }
 
-    fn count(&self) -> BoxFuture<'_, Result<u64, TargetError>> {
-        Box::pin(limited(&self.options, self.read_count()))
+    fn backlog(&self) -> BoxFuture<'_, Result<Backlog, TargetError>> {
+        Box::pin(limited(&self.options, self.read_backlog()))
     }
 
     fn hold<'a>(&'a self, case: &'a OpenCase) -> BoxFuture<'a, Result<Box<dyn Held>, TargetError>> {
