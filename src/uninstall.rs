@@ -189,7 +189,8 @@ impl Session {
     async fn report(&mut self, installed: bool, inbound: Vec<Inbound>) -> Result<Report, UninstallError> {
         let position =
             self.run("reading the binlog position", async |conn| consistent_position(conn).await).await?;
-        Ok(Report { address: self.address.clone(), installed, position, inbound })
+        let dialect = Dialect::of(&self.conn);
+        Ok(Report { address: self.address.clone(), dialect, installed, position, inbound })
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cluster_tests::servers::{Server, ServerOptions};
+use cluster_tests::on_both_flavours;
+use cluster_tests::servers::{Flavour, Server, ServerOptions};
 use weft::mysql::connect::Endpoint;
 use weft::mysql::schema::owner_lock;
 use weft::mysql::source::ServerSource;
@@ -13,8 +14,15 @@ use weft_core::mark::{Mark, Run};
 use weft_core::scn::Scn;
 use weft_core::time::Micros;
 
-async fn installed() -> (Server, Endpoint, ServerSource) {
-    let server = Server::start(ServerOptions::new(1)).await;
+on_both_flavours! {
+    the_report_names_positions_and_the_schema_goes_without_a_trace_in_the_binlog
+    it_refuses_while_a_shard_has_an_owner
+    it_refuses_while_a_node_writes_heartbeats
+    a_mark_that_cannot_be_read_keeps_the_schema
+}
+
+async fn installed(flavour: Flavour) -> (Server, Endpoint, ServerSource) {
+    let server = Server::start(ServerOptions::of(flavour, 1)).await;
     let endpoint = server.endpoint();
     let source = ServerSource::new(endpoint.clone(), "sh.main", "sh-1");
     source.install().await.expect("root may create");
@@ -47,20 +55,28 @@ async fn is_installed(server: &Server) -> bool {
     !server.text("SHOW DATABASES LIKE 'weft'").await.is_empty()
 }
 
-#[tokio::test]
-async fn the_report_names_positions_and_the_schema_goes_without_a_trace_in_the_binlog() {
-    let (server, endpoint, _) = installed().await;
+async fn the_report_names_positions_and_the_schema_goes_without_a_trace_in_the_binlog(flavour: Flavour) {
+    let (server, endpoint, _) = installed(flavour).await;
     let above = Run { first: Scn::of_transaction(1, 3, 500), last: Scn::of_transaction(1, 3, 900) };
     write_mark(&server, 0, Scn::of_transaction(1, 2, 345), vec![above]).await;
     write_mark(&server, 1, Scn::of_transaction(1, 2, 100), Vec::new()).await;
     let before = server.binlog_position().await;
-    let gtid = server.text("SELECT @@gtid_binlog_pos").await.concat();
+    let [gtids, file, position, exec_mode] = match flavour {
+        Flavour::MariaDb => ["gtid_binlog_pos", "MASTER_LOG_FILE", "MASTER_LOG_POS", "slave_exec_mode"],
+        Flavour::MySql => ["gtid_executed", "SOURCE_LOG_FILE", "SOURCE_LOG_POS", "replica_exec_mode"],
+    };
+    let gtid = server.text(&format!("SELECT @@GLOBAL.{gtids}")).await.concat();
+    assert!(gtid.contains('-'), "{gtid}");
 
     let text = said(&endpoint).await.expect("nobody is at work").to_string();
-    assert!(text.contains(&gtid) && text.contains(&format!("{}:{}", before.0, before.1)), "{text}");
+    assert!(
+        text.contains(&format!("{gtids} '{gtid}'")) && text.contains(&format!("{}:{}", before.0, before.1)),
+        "{text}"
+    );
     assert!(text.contains("channel orders from bj.main"), "{text}");
-    assert!(text.contains("MASTER_LOG_FILE = '<log_bin>.000002', MASTER_LOG_POS = 345"), "{text}");
-    assert!(text.contains("MASTER_LOG_FILE = '<log_bin>.000003', MASTER_LOG_POS = 900"), "{text}");
+    assert!(text.contains(&format!("{file} = '<log_bin>.000002', {position} = 345")), "{text}");
+    assert!(text.contains(&format!("{file} = '<log_bin>.000003', {position} = 900")), "{text}");
+    assert!(text.contains(&format!("SET GLOBAL {exec_mode} = IDEMPOTENT")), "{text}");
     assert!(!is_installed(&server).await);
     assert_eq!(server.binlog_position().await, before);
 
@@ -68,10 +84,9 @@ async fn the_report_names_positions_and_the_schema_goes_without_a_trace_in_the_b
     assert!(!again.installed && again.inbound.is_empty());
 }
 
-#[tokio::test]
-async fn it_refuses_while_a_shard_has_an_owner() {
+async fn it_refuses_while_a_shard_has_an_owner(flavour: Flavour) {
     use mysql_async::prelude::Queryable;
-    let (server, endpoint, _) = installed().await;
+    let (server, endpoint, _) = installed(flavour).await;
     write_mark(&server, 3, Scn::of_transaction(1, 2, 345), Vec::new()).await;
     let mut owner = server.conn().await;
     let lock = format!("SELECT GET_LOCK('{}', 0)", owner_lock("orders", "bj.main", 3));
@@ -82,9 +97,8 @@ async fn it_refuses_while_a_shard_has_an_owner() {
     owner.disconnect().await.expect("the connection is open");
 }
 
-#[tokio::test]
-async fn it_refuses_while_a_node_writes_heartbeats() {
-    let (server, endpoint, source) = installed().await;
+async fn it_refuses_while_a_node_writes_heartbeats(flavour: Flavour) {
+    let (server, endpoint, source) = installed(flavour).await;
     let beating = async {
         for beat in 1.. {
             source.heartbeat(Micros(beat)).await.expect("the table is there");
@@ -99,9 +113,8 @@ async fn it_refuses_while_a_node_writes_heartbeats() {
     assert!(is_installed(&server).await);
 }
 
-#[tokio::test]
-async fn a_mark_that_cannot_be_read_keeps_the_schema() {
-    let (server, endpoint, _) = installed().await;
+async fn a_mark_that_cannot_be_read_keeps_the_schema(flavour: Flavour) {
+    let (server, endpoint, _) = installed(flavour).await;
     server.execute("INSERT INTO weft.mark VALUES ('orders', 'bj.main', 0, 1, 'nonsense')").await;
     let error = said(&endpoint).await.expect_err("its position would be lost");
     assert!(matches!(error, UninstallError::Mark { .. }), "{error}");

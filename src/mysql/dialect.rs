@@ -62,6 +62,29 @@ impl Dialect {
         }
     }
 
+    /// The variable that [`Dialect::gtids`] reads.
+    pub fn gtids_name(self) -> &'static str {
+        match self.flavour {
+            Flavour::MariaDb => "gtid_binlog_pos",
+            Flavour::MySql => "gtid_executed",
+        }
+    }
+
+    /// The words for file and position of the source's binlog, in the statement that makes this server
+    /// a native replica.
+    pub fn source_place(self) -> [&'static str; 2] {
+        if self.is_mysql_since((8, 0, 23)) {
+            ["SOURCE_LOG_FILE", "SOURCE_LOG_POS"]
+        } else {
+            ["MASTER_LOG_FILE", "MASTER_LOG_POS"]
+        }
+    }
+
+    /// The variable that says how a native replica meets rows in the way.
+    pub fn exec_mode(self) -> &'static str {
+        if self.is_mysql_since((8, 0, 26)) { "replica_exec_mode" } else { "slave_exec_mode" }
+    }
+
     /// The statement that shows what the server replicates natively.
     pub fn replicas(self) -> &'static str {
         match self.flavour {
@@ -103,21 +126,16 @@ impl Dialect {
 
     /// The query of what decides how a session writes: binlog format, `max_allowed_packet`,
     /// `sql_log_bin`, how native replicas meet rows in the way, and whether their rows fire triggers.
-    pub(super) fn write_settings(self) -> &'static str {
-        match self.flavour {
-            Flavour::MariaDb => {
-                "SELECT @@session.binlog_format, @@session.max_allowed_packet, @@session.sql_log_bin, \
-                 @@global.slave_exec_mode, @@global.slave_run_triggers_for_rbr"
-            }
-            Flavour::MySql if self.version >= (8, 0, 26) => {
-                "SELECT @@session.binlog_format, @@session.max_allowed_packet, @@session.sql_log_bin, \
-                 @@global.replica_exec_mode, 'NO'"
-            }
-            Flavour::MySql => {
-                "SELECT @@session.binlog_format, @@session.max_allowed_packet, @@session.sql_log_bin, \
-                 @@global.slave_exec_mode, 'NO'"
-            }
-        }
+    pub(super) fn write_settings(self) -> String {
+        let triggers = match self.flavour {
+            Flavour::MariaDb => "@@global.slave_run_triggers_for_rbr",
+            Flavour::MySql => "'NO'",
+        };
+        format!(
+            "SELECT @@session.binlog_format, @@session.max_allowed_packet, @@session.sql_log_bin, \
+             @@global.{}, {triggers}",
+            self.exec_mode()
+        )
     }
 
     /// How `information_schema` describes a column.
@@ -220,6 +238,20 @@ mod tests {
         ] {
             let dialect = Dialect::from(version);
             assert_eq!((dialect.position(), dialect.replicas()), (position, replicas), "{version}");
+        }
+    }
+
+    #[test]
+    fn a_place_in_a_binlog_is_told_in_the_words_that_the_version_takes() {
+        for (version, file, exec_mode) in [
+            ("10.11.19-MariaDB", "MASTER_LOG_FILE", "slave_exec_mode"),
+            ("8.0.22", "MASTER_LOG_FILE", "slave_exec_mode"),
+            ("8.0.23", "SOURCE_LOG_FILE", "slave_exec_mode"),
+            ("8.0.26", "SOURCE_LOG_FILE", "replica_exec_mode"),
+            ("9.7.4-2", "SOURCE_LOG_FILE", "replica_exec_mode"),
+        ] {
+            let dialect = Dialect::from(version);
+            assert_eq!((dialect.source_place()[0], dialect.exec_mode()), (file, exec_mode), "{version}");
         }
     }
 

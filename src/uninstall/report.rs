@@ -6,13 +6,17 @@ use weft_core::mark::runs::AppliedSet;
 use weft_core::mark::{Mark, Run};
 use weft_core::scn::Scn;
 
+use crate::mysql::dialect::Dialect;
+
 /// An instance that Weft leaves. Its `Display` is for people.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     pub address: String,
+    /// What the instance understands: native replication there is set up in its words.
+    pub dialect: Dialect,
     /// The schema `weft` is there.
     pub installed: bool,
-    /// File, position and GTID position of the instance's own binlog; None while it is off.
+    /// File, position and GTIDs of the instance's own binlog; None while it is off.
     pub position: Option<(String, u64, String)>,
     pub inbound: Vec<Inbound>,
 }
@@ -41,7 +45,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.position {
             Some((file, position, gtid)) => {
-                writeln!(f, "{}: GTID position '{gtid}', binlog {file}:{position}", self.address)?;
+                let gtids = self.dialect.gtids_name();
+                writeln!(f, "{}: {gtids} '{gtid}', binlog {file}:{position}", self.address)?;
             }
             None => writeln!(f, "{}: its binlog is off", self.address)?,
         }
@@ -49,7 +54,7 @@ impl fmt::Display for Report {
             return writeln!(f, "  it has no schema weft: nothing to remove");
         }
         for inbound in &self.inbound {
-            write!(f, "{inbound}")?;
+            inbound.write(f, self.dialect)?;
         }
         if !self.inbound.is_empty() {
             writeln!(
@@ -67,31 +72,33 @@ impl fmt::Display for Report {
     }
 }
 
-impl fmt::Display for Inbound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Inbound {
+    fn write(&self, f: &mut fmt::Formatter<'_>, dialect: Dialect) -> fmt::Result {
         let watermark = self.applied.watermark();
         writeln!(
             f,
             "  channel {} from {}: applied up to SCN {watermark}, {}",
             self.channel,
             self.source,
-            place(watermark)
+            place(dialect, watermark)
         )?;
         if !self.applied.is_empty() {
             let newest = self.applied.newest();
             writeln!(
                 f,
-                "    above it, some changes up to {} are applied already: a native replica needs SET GLOBAL \
-                 slave_exec_mode = IDEMPOTENT until it is past that",
-                place(newest)
+                "    above it, some changes up to {} are applied already: a native replica needs SET GLOBAL {} \
+                 = IDEMPOTENT until it is past that",
+                place(dialect, newest),
+                dialect.exec_mode()
             )?;
         }
         Ok(())
     }
 }
 
-/// The place in the source's binlog, in the words of CHANGE MASTER. SCNs hold the file's number; its
-/// base name is the source's setting `log_bin`.
-fn place(scn: Scn) -> String {
-    format!("MASTER_LOG_FILE = '<log_bin>.{:06}', MASTER_LOG_POS = {}", scn.log_index, scn.log_pos)
+/// The place in the source's binlog, in the words of the statement that makes the instance its replica.
+/// SCNs hold the file's number; its base name is the source's setting `log_bin`.
+fn place(dialect: Dialect, scn: Scn) -> String {
+    let [file, position] = dialect.source_place();
+    format!("{file} = '<log_bin>.{:06}', {position} = {}", scn.log_index, scn.log_pos)
 }
