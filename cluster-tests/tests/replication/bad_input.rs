@@ -1,7 +1,9 @@
 //! What keeps a node from starting: each in one line that says what, where and how to mend it, and
 //! with the documented exit status.
 
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,7 +17,12 @@ use crate::pair::{BJ, BOTH_WAYS, ONE_WAY, Pair, SH};
 /// Runs `weft node` for sh, which must end by itself, with this status and one line that has all
 /// these words.
 fn node_ends(config: &Path, status: i32, words: &[&str]) {
-    let mut child = Command::new(program())
+    ends(Command::new(program()), config, status, words);
+}
+
+/// The same for a command that runs the program.
+fn ends(mut command: Command, config: &Path, status: i32, words: &[&str]) {
+    let mut child = command
         .args(["node", "--node", "sh-1", "--config"])
         .arg(config)
         .env("WEFT_LOG", "off")
@@ -122,6 +129,43 @@ async fn configuration_ports_and_directories_that_cannot_be_used_are_named() {
     let elsewhere = with(&config, &data, &format!("{data}-moved"));
     let others = with(elsewhere.path(), &pair.deployment.sites[SH].data.display().to_string(), &data);
     node_ends(others.path(), 1, &[&data, "belongs to node bj-1 of cluster test"]);
+}
+
+/// A command that runs `program` under the rights that files state. Root has to give up the capability
+/// to pass over them; None, with the reason printed, where that cannot be done.
+fn without_override(program: &Path, read_only: &Path) -> Option<Command> {
+    let own = |program: &Path| {
+        let mut command = Command::new("setpriv");
+        command.arg("--bounding-set=-dac_override").arg("--").arg(program);
+        command
+    };
+    let touches = |mut command: Command| command.arg(read_only.join("probe")).status();
+    if touches(Command::new("touch")).is_ok_and(|status| !status.success()) {
+        return Some(Command::new(program));
+    }
+    if own(Path::new("true")).status().is_ok_and(|status| status.success())
+        && touches(own(Path::new("touch"))).is_ok_and(|status| !status.success())
+    {
+        return Some(own(program));
+    }
+    eprintln!("skipped: a data directory that cannot be written: root cannot give up CAP_DAC_OVERRIDE here");
+    None
+}
+
+#[tokio::test]
+async fn a_data_directory_that_the_node_may_not_write_to_is_named() {
+    let pair = Pair::servers("CREATE TABLE t (id INT PRIMARY KEY)", "", BOTH_WAYS).await;
+    let data = &pair.deployment.sites[SH].data;
+    std::fs::create_dir(data).expect("its parent is the test's own");
+    std::fs::set_permissions(data, Permissions::from_mode(0o555)).expect("it is the test's own");
+    let Some(command) = without_override(&program(), data) else { return };
+    let place = data.display().to_string();
+    let words = ["data directory", &place, "Permission denied", "the right to write there"];
+    ends(command, &pair.deployment.config(), 1, &words);
+    // It is mended as the line says.
+    std::fs::set_permissions(data, Permissions::from_mode(0o755)).expect("it is the test's own");
+    let mut pair = pair;
+    pair.deployment.start_all().await;
 }
 
 #[tokio::test]

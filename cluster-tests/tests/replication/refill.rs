@@ -95,6 +95,10 @@ async fn a_binlog_that_was_purged_before_it_was_captured_stops_the_channel() {
         pair.deployment.direction(BJ, "orders", "sh.main").await.map(|one| one.state),
         Ok(ChannelState::Stopped)
     );
+    // What the alert WeftChannelStopped looks at.
+    let stopped =
+        "weft_channel_state{channel=\"orders\",source=\"sh.main\",target=\"bj.main\",state=\"stopped\"}";
+    wait_metric(&pair.deployment, BJ, stopped, |value| value == 1.0).await;
 }
 
 async fn source(deployment: &Deployment) -> weft_actors::status::SourceStatus {
