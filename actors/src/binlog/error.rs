@@ -32,6 +32,10 @@ pub enum CaptureError {
 }
 
 impl CaptureError {
+    pub(super) fn rows_before_format() -> CaptureError {
+        CaptureError::Stopped("rows came before the format description event".into())
+    }
+
     /// Whether it does not come right by itself: the channels that read from here stop with it.
     pub fn needs_a_person(&self) -> bool {
         match self {

@@ -16,6 +16,7 @@ mod large;
 pub mod ledger;
 pub mod metrics;
 pub mod pipe;
+mod prepared;
 pub mod refill;
 pub mod restore;
 pub mod shapes;

@@ -22,6 +22,7 @@ use weft_core::version::Version;
 
 use super::error::CaptureError;
 use super::ledger::SharedLedger;
+use super::prepared::Prepared;
 use super::restore::Place;
 use super::shapes::Shapes;
 use crate::ports::{CaptureStore, EventBuffer, Source, Spill, StreamFrom};
@@ -63,6 +64,7 @@ pub struct Pipe {
     pub(super) shapes: Shapes,
     pub(super) format: Option<(CatalogId, Format)>,
     pub(super) spill: Option<Box<dyn Spill>>,
+    pub(super) prepared: Prepared,
     epoch: u32,
     log_base: String,
     position: LogPosition,
@@ -80,6 +82,7 @@ impl Pipe {
         Pipe {
             shapes: Shapes::new(args.source.clone(), args.buffer.clone(), args.wanted.clone()),
             scanner: Scanner::new(&args.instance),
+            prepared: Prepared::new(args.store.clone(), args.spill_bytes),
             args,
             assembler,
             format: None,
@@ -142,6 +145,18 @@ impl Pipe {
             Assembled::Chunk(chunk) => self.spill()?.push(&chunk.events)?,
             Assembled::Abandoned { .. } => self.spill = None,
             Assembled::Transaction(raw) => self.transaction(raw, ledger, output).await?,
+            Assembled::Prepared { xid, transaction } => {
+                let head = self.head(&transaction);
+                self.hold_prepared(xid, transaction)?;
+                self.passed(&head, ledger);
+            }
+            Assembled::Decided { xid, committed: true, transaction } => {
+                self.commit_prepared(&xid, transaction, ledger, output).await?;
+            }
+            Assembled::Decided { xid, committed: false, transaction } => {
+                self.forget_prepared(&xid);
+                self.passed(&self.head(&transaction), ledger);
+            }
             Assembled::Ddl(raw) => {
                 let head = self.head_of_ddl(&raw);
                 self.note_ddl(head.scn, &raw.ddl)?;
@@ -160,7 +175,7 @@ impl Pipe {
         Ok(self.spill.as_mut().expect("made above"))
     }
 
-    fn take_format(&mut self, event: &Bytes) -> Result<(), CaptureError> {
+    pub(super) fn take_format(&mut self, event: &Bytes) -> Result<(), CaptureError> {
         let format = Format::parse(event)?;
         let known = self.args.buffer.catalog().iter().rev().find_map(|entry| match &entry.what {
             CatalogItem::Format(bytes) if bytes == format.canonical() => Some(entry.id),
@@ -186,7 +201,7 @@ impl Pipe {
         Ok(self.args.buffer.add_catalog(CatalogEntry { id, began, what })?)
     }
 
-    async fn transaction<O: Output>(
+    pub(super) async fn transaction<O: Output>(
         &mut self,
         raw: RawTransaction,
         ledger: &SharedLedger,
@@ -267,7 +282,7 @@ impl Pipe {
         rows_before: u32,
     ) -> Result<Scanned, CaptureError> {
         let Some((_, format)) = &self.format else {
-            return Err(CaptureError::Stopped("rows came before the format description event".into()));
+            return Err(CaptureError::rows_before_format());
         };
         self.shapes.learn(events, format, scn).await?;
         let shapes = &self.shapes;
@@ -285,7 +300,7 @@ impl Pipe {
         }
     }
 
-    fn head(&self, raw: &RawTransaction) -> Head {
+    pub(super) fn head(&self, raw: &RawTransaction) -> Head {
         Head {
             scn: Scn::of_transaction(self.epoch, raw.log_index, raw.log_pos),
             server_id: raw.server_id,

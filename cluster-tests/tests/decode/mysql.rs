@@ -257,3 +257,57 @@ async fn three_hundred_columns_of_mysql_come_back() {
     server.execute(&format!("INSERT INTO s.b (id, {}) VALUES ({row})", names.join(","))).await;
     assert_eq!(server.text("SELECT * FROM s.a").await, server.text("SELECT * FROM s.b").await);
 }
+
+#[tokio::test]
+async fn xa_transactions_are_prepared_decided_or_committed_in_one_phase() {
+    if !has_mysql("xa_transactions_are_prepared_decided_or_committed_in_one_phase") {
+        return;
+    }
+    let server = start().await;
+    server.execute("CREATE TABLE s.t (id INT PRIMARY KEY)").await;
+    new_file(&server).await;
+    for compression in ["OFF", "ON"] {
+        server
+            .execute(&format!(
+                "USE s; SET SESSION binlog_transaction_compression = {compression};
+                 XA START 'a', 'b', 7; INSERT INTO t VALUES (1); XA END 'a', 'b', 7; XA PREPARE 'a', 'b', 7"
+            ))
+            .await;
+        server.execute("INSERT INTO s.t VALUES (2); XA COMMIT 'a', 'b', 7").await;
+        server
+            .execute(
+                "USE s; XA START 'c'; INSERT INTO t VALUES (3); XA END 'c'; XA PREPARE 'c'; XA ROLLBACK 'c'",
+            )
+            .await;
+        server
+            .execute("USE s; XA START 'd'; INSERT INTO t VALUES (4); XA END 'd'; XA COMMIT 'd' ONE PHASE")
+            .await;
+        let (assembled, _, events) = assembled(&server, 1 << 20).await;
+        assert!(has(&events, EventType::XaPrepare));
+        assert_eq!(has(&events, EventType::TransactionPayload), compression == "ON");
+        let seen: Vec<String> = assembled
+            .iter()
+            .filter_map(|item| match item {
+                Assembled::Prepared { xid, transaction } => {
+                    Some(format!("{xid} prepared, rows {}", !transaction.events.is_empty()))
+                }
+                Assembled::Decided { xid, committed, .. } => Some(format!("{xid} committed {committed}")),
+                Assembled::Transaction(raw) => {
+                    Some(format!("{:?}, rows {}", raw.ends, !raw.events.is_empty()))
+                }
+                _ => None,
+            })
+            .collect();
+        let expected = [
+            "X'61',X'62',7 prepared, rows true",
+            "Xid, rows true",
+            "X'61',X'62',7 committed true",
+            "X'63',X'',1 prepared, rows true",
+            "X'63',X'',1 committed false",
+            "Commit, rows true",
+        ];
+        assert_eq!(seen, expected, "compression {compression}");
+        server.execute("DELETE FROM s.t").await;
+        new_file(&server).await;
+    }
+}

@@ -23,3 +23,4 @@ mod server_ids;
 mod support;
 mod two_ways;
 mod unique;
+mod xa;

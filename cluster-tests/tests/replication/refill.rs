@@ -41,7 +41,7 @@ async fn left_behind() -> Pair {
 }
 
 /// Purges all binlog files but the one being written.
-async fn purge(server: &Server) {
+pub async fn purge(server: &Server) {
     let last = server.binlog_position().await.0;
     // The server keeps a file while somebody reads it, or went without its notice.
     wait_until(PATIENCE, "the binlog is purged", async || {

@@ -8,6 +8,7 @@ use super::format::EventError;
 use super::payload::PayloadError;
 use super::rows::RowsError;
 use super::table_map::TableMapError;
+use super::xa::Xid;
 use crate::gtid::Gtid;
 use crate::time::Micros;
 use crate::transaction::Ddl;
@@ -34,6 +35,18 @@ pub enum Assembled {
         gtid: Option<Gtid>,
     },
     Transaction(RawTransaction),
+    /// An XA transaction was prepared: its rows, which count for nothing before it is decided. The chunks
+    /// that went before are its own.
+    Prepared {
+        xid: Xid,
+        transaction: RawTransaction,
+    },
+    /// A prepared XA transaction was committed or rolled back. It has no rows of its own.
+    Decided {
+        xid: Xid,
+        committed: bool,
+        transaction: RawTransaction,
+    },
     Ddl(RawDdl),
 }
 
@@ -74,6 +87,8 @@ pub enum Ending {
     Commit,
     /// Rolled back: there are no rows, but the GTID is used up.
     Rollback,
+    /// By XA PREPARE: what becomes of it is said later.
+    Prepare,
     /// A statement that stood alone and changes nothing that is replicated.
     Statement,
 }
@@ -114,8 +129,11 @@ pub enum AssembleError {
         /// Its first characters.
         statement: String,
     },
-    #[error("the binlog has an XA transaction; replication of XA transactions is not built yet")]
-    Xa,
+    #[error("the binlog has a statement on an XA transaction that this release does not know: {statement}")]
+    Xa {
+        /// Its first characters.
+        statement: String,
+    },
     #[error("the source lost changes (an incident event); copy the replicated tables again")]
     Incident,
     #[error("a {kind:?} event came before any format description event")]

@@ -5,6 +5,7 @@
 //! does not understand stops the stream: a row that is not seen is a row lost.
 
 mod statements;
+mod xa;
 
 use std::borrow::Cow;
 
@@ -150,7 +151,7 @@ impl Assembler {
             | DeleteRowsCompressedV2 => {
                 self.rows(event, header, out)?;
             }
-            XaPrepare => return Err(AssembleError::Xa),
+            XaPrepare => self.xa_prepare(event, header, out)?,
             Incident => return Err(AssembleError::Incident),
             BeginLoadQuery | ExecuteLoadQuery | Load | CreateFile | ExecLoad | NewLoad => {
                 return Err(AssembleError::StatementFormat { statement: "LOAD DATA".to_owned() });
@@ -264,9 +265,6 @@ impl Assembler {
 
     fn gtid(&mut self, event: &[u8], header: EventHeader) -> Result<(), AssembleError> {
         let read = GtidEvent::parse(event)?;
-        if read.xa {
-            return Err(AssembleError::Xa);
-        }
         let open = Open {
             gtid: Some(read.gtid),
             begun: !read.standalone,
@@ -341,6 +339,18 @@ impl Assembler {
         ends: Ending,
         out: &mut Vec<Assembled>,
     ) -> Result<(), AssembleError> {
+        let transaction = self.ended(header, ends, out)?;
+        out.push(Assembled::Transaction(transaction));
+        Ok(())
+    }
+
+    /// Takes the open transaction, or what is left of it behind its chunks.
+    fn ended(
+        &mut self,
+        header: EventHeader,
+        ends: Ending,
+        out: &mut Vec<Assembled>,
+    ) -> Result<RawTransaction, AssembleError> {
         let mut open = self.open.take().ok_or(AssembleError::OutsideTransaction { kind: header.kind })?;
         let rolled_back = ends == Ending::Rollback;
         if rolled_back && open.chunks > 0 {
@@ -362,8 +372,7 @@ impl Assembler {
             transaction.statements.clone_from(&open.statements);
             transaction.events = open.into_events();
         }
-        out.push(Assembled::Transaction(transaction));
-        Ok(())
+        Ok(transaction)
     }
 }
 

@@ -5,6 +5,7 @@
 //! an ordinary DDL and stops nothing.
 
 use super::sql::{Token, Tokens};
+use super::xa::XaStatement;
 use crate::tables::TableName;
 use crate::transaction::{Ddl, DdlKind};
 
@@ -20,7 +21,8 @@ pub enum Statement {
     Savepoint(String),
     RollbackTo(String),
     ReleaseSavepoint,
-    Xa,
+    /// None: a statement on an XA transaction that is not understood.
+    Xa(Option<XaStatement>),
     /// Rows changed by a statement, as text; the table, where it was recognised.
     DataChange(Option<TableName>),
     Ddl(Ddl),
@@ -38,7 +40,7 @@ pub fn classify(schema: &str, statement: &str) -> Statement {
         "ROLLBACK" => rollback(&mut tokens),
         "SAVEPOINT" => Statement::Savepoint(tokens.name().unwrap_or_default()),
         "RELEASE" => Statement::ReleaseSavepoint,
-        "XA" => Statement::Xa,
+        "XA" => Statement::Xa(XaStatement::parse(statement)),
         "INSERT" | "REPLACE" | "UPDATE" | "DELETE" => changed_table(&mut tokens, schema),
         "LOAD" if !tokens.accept("INDEX") => Statement::DataChange(None),
         // Functions and procedures with side effects are logged so in STATEMENT format.

@@ -22,10 +22,12 @@ pub mod payload;
 pub mod query;
 pub mod resume;
 pub mod rows;
+pub mod search_back;
 pub mod sql;
 pub mod table_map;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod value;
+pub mod xa;
 
 pub use cursor::Malformed;

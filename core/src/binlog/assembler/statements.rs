@@ -24,8 +24,10 @@ impl Assembler {
                 return Err(AssembleError::StatementFormat { statement });
             }
         }
-        if statement == Statement::Xa {
-            return Err(AssembleError::Xa);
+        if let Statement::Xa(xa) = statement {
+            let unclear = || AssembleError::Xa { statement: query.statement.chars().take(80).collect() };
+            let xa = xa.ok_or_else(unclear)?;
+            return self.xa_statement(xa, header, out);
         }
         if self.open.as_ref().is_some_and(|open| open.begun) {
             return self.statement_inside(statement, header, out);
@@ -63,7 +65,7 @@ impl Assembler {
             Statement::Ddl(_)
             | Statement::Begin
             | Statement::ReleaseSavepoint
-            | Statement::Xa
+            | Statement::Xa(_)
             | Statement::DataChange(_) => {}
         }
         Ok(())
