@@ -6,6 +6,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::binlog::charset::BINARY;
 use crate::scn::Scn;
 use crate::tables::TableName;
 
@@ -91,6 +92,14 @@ pub struct Column {
     pub labels: Vec<String>,
 }
 
+impl Column {
+    /// The collation that text in the column has; None for bytes and all that is no text. The binlog
+    /// calls UUID, INET and GEOMETRY columns binary strings, the information schema does not.
+    pub fn text_collation(&self) -> Option<u16> {
+        (self.collation != 0 && self.collation != BINARY).then_some(self.collation)
+    }
+}
+
 impl TableVersion {
     /// Index of the column with this name.
     pub fn column(&self, name: &str) -> Option<usize> {
@@ -106,8 +115,35 @@ impl TableVersion {
                 a.name == b.name
                     && a.column_type.is_some()
                     && a.column_type == b.column_type
-                    && a.collation == b.collation
+                    && a.text_collation() == b.text_collation()
                     && a.nullable == b.nullable
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binlog::testing::column;
+
+    fn table(column_type: &str, collation: u16) -> TableVersion {
+        let column = Column { column_type: Some(column_type.to_owned()), ..column("v", 254, 0, collation) };
+        TableVersion {
+            name: TableName::new("shop", "t"),
+            columns: vec![column],
+            primary_key: vec![0],
+            unique_keys: vec![],
+            exact: true,
+        }
+    }
+
+    #[test]
+    fn images_fit_where_the_types_are_alike_and_text_has_the_same_collation() {
+        // The binlog says that a UUID is a binary string, the information schema that it is no string.
+        assert!(table("uuid", BINARY).images_fit(&table("uuid", 0)));
+        assert!(!table("uuid", BINARY).images_fit(&table("inet6", 0)));
+        assert!(table("char(9)", 45).images_fit(&table("char(9)", 45)));
+        assert!(!table("char(9)", 45).images_fit(&table("char(9)", 46)));
+        assert!(!table("char(9)", 45).images_fit(&table("char(9)", BINARY)));
     }
 }
