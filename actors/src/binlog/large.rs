@@ -65,9 +65,14 @@ impl Pipe {
                 add_silent(before, std::mem::take(&mut rows.silent));
                 continue;
             }
-            if let Some(before) = pending.take() {
-                output.frame(as_part(before, parts, false)).await?;
-                parts += 1;
+            match pending.take() {
+                // Nor would this one rise above a part that has the mark alone.
+                Some(before) if rows_before == 0 => scanned.rows.silent.extend(silent_of(before)),
+                Some(before) => {
+                    output.frame(as_part(before, parts, false)).await?;
+                    parts += 1;
+                }
+                None => {}
             }
             let mut header = self.header(head, Body::Rows(scanned.rows));
             header.scn = scn.with_row(rows_before);
@@ -91,6 +96,13 @@ fn as_part(mut transaction: Transaction, index: u32, last: bool) -> Transaction 
         rows.part = Some(Part { index, last });
     }
     transaction
+}
+
+fn silent_of(transaction: Transaction) -> Vec<SilentKey> {
+    match transaction.header.body {
+        Body::Rows(rows) => rows.silent,
+        Body::Ddl(_) | Body::Heartbeat { .. } => Vec::new(),
+    }
 }
 
 fn add_silent(transaction: &mut Transaction, silent: Vec<SilentKey>) {
