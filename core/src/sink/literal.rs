@@ -136,6 +136,10 @@ fn civil_date(days: u32) -> (u16, u8, u8) {
 fn label(out: &mut String, index: u16, column: &Column) -> Result<(), LiteralError> {
     match usize::from(index).checked_sub(1).and_then(|index| column.labels.get(index)) {
         Some(label) => hex(out, "_utf8mb4 ", label.as_bytes(), 0),
+        // The empty text would be taken for the label.
+        None if index == 0 && column.labels.iter().any(String::is_empty) => {
+            return Err(not_printable(column, "an ENUM's error value beside the label ''"));
+        }
         None if index == 0 => out.push_str("''"),
         None => write!(out, "{index}").expect("writing to a String does not fail"),
     }

@@ -47,6 +47,10 @@ fn labels_are_written_out_and_unknown_ones_by_number() {
     assert_eq!(literal(Value::Enum(2), &labelled), "_utf8mb4 X'62'");
     assert_eq!(literal(Value::Enum(0), &labelled), "''");
     assert_eq!(literal(Value::Enum(3), &labelled), "3");
+    let with_empty = Column { labels: vec![String::new(), "a".into()], ..labelled.clone() };
+    assert_eq!(literal(Value::Enum(1), &with_empty), "_utf8mb4 X''");
+    let error = write_literal(&mut String::new(), &Value::Enum(0), &with_empty);
+    assert!(matches!(error, Err(LiteralError::NotPrintable { .. })), "the error value is not the label ''");
     assert_eq!(literal(Value::Set(3), &labelled), "_utf8mb4 X'612C62'");
     assert_eq!(literal(Value::Set(0), &labelled), "_utf8mb4 X''");
     assert_eq!(literal(Value::Set(4), &labelled), "4");
