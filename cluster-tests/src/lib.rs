@@ -8,5 +8,6 @@ pub mod process;
 pub mod proxy;
 pub mod servers;
 pub mod sim;
+pub mod types;
 pub mod wait;
 pub mod workload;

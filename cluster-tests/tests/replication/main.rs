@@ -22,5 +22,6 @@ mod schema;
 mod server_ids;
 mod support;
 mod two_ways;
+mod types;
 mod unique;
 mod xa;

@@ -42,14 +42,29 @@ impl Pair {
     }
 
     async fn servers_of(flavours: [Flavour; 2], create: &str, instance: &str, channels: &str) -> Pair {
-        let [sh, bj] = flavours;
-        let (sh, bj) = futures::join!(
-            Server::start(ServerOptions::of(sh, 11)),
-            Server::start(ServerOptions::of(bj, 12))
-        );
-        for server in [&sh, &bj] {
+        let pair = Pair::with_of(flavours, &[], instance, channels).await;
+        for server in [&pair.sh, &pair.bj] {
             server.execute(&format!("CREATE DATABASE shop; USE shop; {create}")).await;
         }
+        pair
+    }
+
+    /// Servers with nothing in them, and no nodes yet.
+    pub async fn bare(channels: &str) -> Pair {
+        Pair::with(&[], "", channels).await
+    }
+
+    /// The same with further arguments for both servers.
+    pub async fn with(arguments: &[&str], instance: &str, channels: &str) -> Pair {
+        Pair::with_of([Flavour::MariaDb; 2], arguments, instance, channels).await
+    }
+
+    async fn with_of(flavours: [Flavour; 2], arguments: &[&str], instance: &str, channels: &str) -> Pair {
+        let [sh, bj] = flavours;
+        let options = |flavour, id| {
+            arguments.iter().fold(ServerOptions::of(flavour, id), |options, arg| options.arg(*arg))
+        };
+        let (sh, bj) = futures::join!(Server::start(options(sh, 11)), Server::start(options(bj, 12)));
         let deployment = Deployment::new(&["sh", "bj"], &[&sh, &bj], instance, channels);
         Pair { sh, bj, deployment }
     }
