@@ -1,6 +1,7 @@
 //! Text in many character sets, and bytes.
 
 use super::{Column, Family, keyed, plain};
+use crate::servers::Flavour;
 
 const SHORT_TEXT: &[Column] = &[
     keyed("CHAR(10) COLLATE utf8mb4_general_ci", &["''", "'ab  '", "'Zoë'", "'😀'", "REPEAT('x', 10)"]),
@@ -8,7 +9,11 @@ const SHORT_TEXT: &[Column] = &[
     keyed("CHAR(5) CHARACTER SET latin1", &["''", "'ä'", "'ÿ€'", "'a b'"]),
     keyed("CHAR(20) CHARACTER SET ucs2 COLLATE ucs2_bin", &["''", "'ąб'", "'a '"]),
     keyed("VARCHAR(20) COLLATE utf8mb4_general_ci", &["''", "'a'", "'b '", "'it''s \\\\ \\n'", "'\\0x'"]),
-    keyed("VARCHAR(60) COLLATE utf8mb4_nopad_bin", &["''", "'a'", "'a '", "'A'", "' '"]),
+    keyed("VARCHAR(60) COLLATE utf8mb4_nopad_bin", &["''", "'a'", "'a '", "'A'", "' '"])
+        .only(Flavour::MariaDb),
+    plain("VARCHAR(60) COLLATE utf8mb4_0900_bin", &["''", "'a'", "'a '", "'A'", "' '"]).only(Flavour::MySql),
+    plain("VARCHAR(60) COLLATE utf8mb4_0900_ai_ci", &["''", "'a'", "'Ä '", "'😀'"]).only(Flavour::MySql),
+    plain("CHAR(60) COLLATE utf8mb4_ja_0900_as_cs_ks", &["''", "'かな'", "'カナ '"]).only(Flavour::MySql),
     plain("VARCHAR(60) COLLATE utf8mb4_general_ci", &["'trail  '", "'trail'", "'trail\\t'"]),
     keyed("VARCHAR(600) COLLATE utf8mb4_unicode_ci", &["REPEAT('ü', 600)", "'straße'", "'x'"]),
     keyed("VARCHAR(60) CHARACTER SET utf8mb3 COLLATE utf8mb3_general_ci", &["'漢字'", "'é'", "''"]),
@@ -31,6 +36,7 @@ const CHARSETS: &[Column] = &[
     keyed("VARCHAR(60) CHARACTER SET euckr COLLATE euckr_bin", &["'한국'", "'가'"]),
     keyed("VARCHAR(60) CHARACTER SET gbk COLLATE gbk_bin", &["'汉字'", "'誠'"]),
     keyed("VARCHAR(60) CHARACTER SET big5 COLLATE big5_bin", &["'漢字'", "'功'"]),
+    plain("VARCHAR(60) CHARACTER SET gb18030 COLLATE gb18030_bin", &["'汉字'", "'😀'"]).only(Flavour::MySql),
     keyed("VARCHAR(60) CHARACTER SET ucs2 COLLATE ucs2_bin", &["'ąб漢'", "'a'", "'a\\0'"]),
     keyed("VARCHAR(60) CHARACTER SET utf16 COLLATE utf16_bin", &["'😀'", "'a'", "'ą'"]),
     keyed("VARCHAR(60) CHARACTER SET utf16le COLLATE utf16le_bin", &["'😀'", "'a'"]),
@@ -44,7 +50,8 @@ const LONG_TEXT: &[Column] = &[
         "MEDIUMTEXT COLLATE utf8mb4_unicode_ci",
         &["REPEAT('m', 70000)", "'trail '", "REPEAT('😀', 30000)"],
     ),
-    plain("LONGTEXT COLLATE utf8mb4_nopad_bin", &["'trail '", "REPEAT('l', 100000)"]),
+    plain("LONGTEXT COLLATE utf8mb4_nopad_bin", &["'trail '", "REPEAT('l', 100000)"]).only(Flavour::MariaDb),
+    plain("LONGTEXT COLLATE utf8mb4_0900_as_cs", &["'trail '", "REPEAT('l', 100000)"]).only(Flavour::MySql),
     plain("TEXT CHARACTER SET utf16", &["'😀'", "REPEAT('ą', 5000)"]),
 ];
 
@@ -63,18 +70,19 @@ const COMPRESSED: &[Column] = &[
     plain(
         "VARCHAR(500) COMPRESSED COLLATE utf8mb4_general_ci",
         &["''", "'ab'", "REPEAT('q', 400)", "REPEAT('é', 400)"],
-    ),
-    plain("VARBINARY(500) COMPRESSED", &["X''", "X'00FF'", "REPEAT(X'00', 400)"]),
-    plain("TEXT COMPRESSED COLLATE utf8mb4_general_ci", &["''", "REPEAT('w', 5000)"]),
-    plain("BLOB COMPRESSED", &["X''", "REPEAT(X'00FF', 5000)", "'short'"]),
-    plain("LONGBLOB COMPRESSED", &["REPEAT('w', 100000)", "X'FF'"]),
+    )
+    .only(Flavour::MariaDb),
+    plain("VARBINARY(500) COMPRESSED", &["X''", "X'00FF'", "REPEAT(X'00', 400)"]).only(Flavour::MariaDb),
+    plain("TEXT COMPRESSED COLLATE utf8mb4_general_ci", &["''", "REPEAT('w', 5000)"]).only(Flavour::MariaDb),
+    plain("BLOB COMPRESSED", &["X''", "REPEAT(X'00FF', 5000)", "'short'"]).only(Flavour::MariaDb),
+    plain("LONGBLOB COMPRESSED", &["REPEAT('w', 100000)", "X'FF'"]).only(Flavour::MariaDb),
 ];
 
 pub(super) const FAMILIES: &[Family] = &[
     Family { types: "CHAR, VARCHAR", as_key: "by collation, below", note: "", columns: SHORT_TEXT },
     Family {
         types: "the same in latin1, latin2, cp1250, cp1251, koi8r, greek, hebrew, tis620, sjis, cp932, ujis, euckr, \
-                gbk, big5, ucs2, utf16, utf16le, utf32",
+                gbk, big5, ucs2, utf16, utf16le, utf32; gb18030 (MySQL)",
         as_key: "by collation, below",
         note: "the bytes, never converted",
         columns: CHARSETS,

@@ -50,8 +50,8 @@ impl Pair {
     }
 
     /// Servers with nothing in them, and no nodes yet.
-    pub async fn bare(channels: &str) -> Pair {
-        Pair::with(&[], "", channels).await
+    pub async fn bare(flavours: [Flavour; 2], channels: &str) -> Pair {
+        Pair::with_of(flavours, &[], "", channels).await
     }
 
     /// The same with further arguments for both servers.
