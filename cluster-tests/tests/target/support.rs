@@ -174,7 +174,8 @@ async fn delivery(server: &Server, format: &Format, events: Vec<(usize, Vec<u8>)
         body: Body::Rows(Rows { tables: uses, rows, ..Rows::default() }),
     };
     let transaction = Transaction { header, raw: raw.into() };
-    Arc::new(Delivery { transaction, tables, format: format.canonical().into() })
+    let format = format.canonical().into();
+    Arc::new(Delivery { transaction, tables, format, refused: None })
 }
 
 /// The rows of a delivery as they were written at the source.

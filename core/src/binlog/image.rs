@@ -130,6 +130,34 @@ pub fn image_len(columns: &[Column], bytes: &[u8]) -> Result<usize, Malformed> {
     if at > bytes.len() { Err(SHORT_IMAGE) } else { Ok(at) }
 }
 
+/// Where each column's value stands in the image at the front of `bytes`, its length prefix included;
+/// None where it is NULL.
+///
+/// # Errors
+/// The bytes end before the image does.
+pub fn value_places(
+    columns: &[Column],
+    bytes: &[u8],
+) -> Result<Vec<Option<std::ops::Range<usize>>>, Malformed> {
+    let mut at = columns.len().div_ceil(8);
+    let nulls = bytes.get(..at).ok_or(SHORT_IMAGE)?;
+    let mut places = Vec::with_capacity(columns.len());
+    for (index, column) in columns.iter().enumerate() {
+        if nulls[index / 8] & (1 << (index % 8)) != 0 {
+            places.push(None);
+            continue;
+        }
+        let (prefix, len) = measure(column, bytes.get(at..).ok_or(SHORT_IMAGE)?)?;
+        let end = at + prefix + len;
+        if end > bytes.len() {
+            return Err(SHORT_IMAGE);
+        }
+        places.push(Some(at..end));
+        at = end;
+    }
+    Ok(places)
+}
+
 /// Lengths of the length prefix and of the value behind it.
 #[inline]
 pub(super) fn measure(column: &Column, bytes: &[u8]) -> Result<(usize, usize), Malformed> {

@@ -25,6 +25,7 @@ pub mod rows;
 pub mod search_back;
 pub mod sql;
 pub mod table_map;
+pub mod table_map_names;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod value;

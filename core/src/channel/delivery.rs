@@ -14,6 +14,8 @@ pub struct Delivery {
     pub tables: Vec<Arc<TableVersion>>,
     /// The format description event of `raw`, canonical.
     pub format: Arc<[u8]>,
+    /// Why its rows must not be applied: a transform does not fit them.
+    pub refused: Option<String>,
 }
 
 /// How far the transactions of a source may pass or be cut into each other.

@@ -92,7 +92,8 @@ mod tests {
             body: Body::Rows(Rows::default()),
         };
         let transaction = Transaction { header, raw: Bytes::new() };
-        let delivery = Arc::new(Delivery { transaction, tables: Vec::new(), format: Arc::from(&[][..]) });
+        let (tables, format) = (Vec::new(), Arc::from(&[][..]));
+        let delivery = Arc::new(Delivery { transaction, tables, format, refused: None });
         Unit { delivery, rows: 0..0, scn: scn(n), sequence }
     }
 

@@ -170,6 +170,6 @@ impl Incoming {
             .iter()
             .map(|table| self.tables.get(&table.version).cloned().ok_or_else(|| unknown(table.version)))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Delivery { transaction, tables, format })
+        Ok(Delivery { transaction, tables, format, refused: None })
     }
 }

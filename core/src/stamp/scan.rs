@@ -388,7 +388,12 @@ impl Hashes {
 }
 
 /// The values of unique keys before and after a change, as stamps.
-fn push_unique(out: &mut Vec<UniqueStamp>, row: u32, before: &[Option<KeyHash>], after: &[Option<KeyHash>]) {
+pub(crate) fn push_unique(
+    out: &mut Vec<UniqueStamp>,
+    row: u32,
+    before: &[Option<KeyHash>],
+    after: &[Option<KeyHash>],
+) {
     for key in 0..before.len().max(after.len()) {
         let old = before.get(key).copied().flatten();
         let new = after.get(key).copied().flatten();

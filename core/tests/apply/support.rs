@@ -186,6 +186,7 @@ impl Builder {
             transaction: Transaction { header, raw: Bytes::from(raw) },
             tables: vec![Arc::new(table)],
             format: Arc::from(&[][..]),
+            refused: None,
         })
     }
 }

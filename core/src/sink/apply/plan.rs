@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use crate::binlog::Malformed;
+use crate::channel::delivery::Unit;
 use crate::channel::keys::KeyMap;
 use crate::filter::decide::{Action, ConflictRule, decide};
 use crate::key::KeyHash;
@@ -30,6 +31,8 @@ pub(super) enum CannotPlan {
     NoKey(Scn, TableName),
     #[error("the row at SCN {0} cannot be read: {1}; copy its table again, or skip it")]
     Unreadable(Scn, Malformed),
+    #[error("at SCN {0}: {1}")]
+    Refused(Scn, String),
 }
 
 impl CannotPlan {
@@ -38,7 +41,7 @@ impl CannotPlan {
         let (scn, kind) = match self {
             CannotPlan::TooOld(scn) => (*scn, StopKind::TooOld),
             CannotPlan::NoKey(scn, _) => (*scn, StopKind::DoesNotFit),
-            CannotPlan::Unreadable(scn, _) => (*scn, StopKind::DoesNotFit),
+            CannotPlan::Unreadable(scn, _) | CannotPlan::Refused(scn, _) => (*scn, StopKind::DoesNotFit),
         };
         Stop { scn: Some(scn), reason: self.to_string(), kind }
     }
@@ -53,6 +56,12 @@ pub(super) fn require_keys(changes: &Changes) -> Result<(), CannotPlan> {
         }
         None => Ok(()),
     }
+}
+
+/// No transform of the deliveries may have failed.
+pub(super) fn require_transformed(units: &[Unit]) -> Result<(), CannotPlan> {
+    let refused = units.iter().find_map(|unit| Some((unit.scn, unit.delivery.refused.clone()?)));
+    refused.map_or(Ok(()), |(scn, reason)| Err(CannotPlan::Refused(scn, reason)))
 }
 
 /// What to do with a batch.

@@ -29,7 +29,8 @@ impl Apply {
 
     /// The first step of deciding, inside the transaction.
     pub(super) fn look(&mut self) -> Step {
-        if let Err(cause) = plan::require_keys(&self.changes) {
+        let sound = plan::require_transformed(&self.units).and_then(|()| plan::require_keys(&self.changes));
+        if let Err(cause) = sound {
             return self.roll_back(Then::Stop(cause.stop()));
         }
         if self.config.rule == ConflictRule::None && self.care == Care::Usual {
