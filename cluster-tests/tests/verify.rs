@@ -7,6 +7,7 @@ use mysql_async::prelude::Queryable;
 use weft::mysql::connect::Endpoint;
 use weft::verify::report::Report;
 use weft::verify::{PairToCompare, Verdict, compare};
+use weft_core::filter::transform::Transforms;
 use weft_core::tables::TableFilter;
 use weft_core::verify::settle::Patience;
 
@@ -30,7 +31,9 @@ fn pair(left: &Server, right: &Server) -> PairToCompare {
         channel: "orders".into(),
         left: ("sh.main".into(), endpoint(left)),
         right: ("bj.main".into(), endpoint(right)),
-        tables: TableFilter::new(["s.*", "!s.left_out"]),
+        left_tables: TableFilter::new(["s.*", "!s.left_out"]),
+        right_tables: TableFilter::new(["s.*", "!s.left_out"]),
+        transforms: Transforms::default(),
     }
 }
 

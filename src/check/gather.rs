@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) async fn gather(
     instance: &str,
     server: &Server,
-    filters: &[&TableFilter],
+    filters: &[TableFilter],
 ) -> Result<InstanceFacts, Finding> {
     let unreachable = |cause: String| {
         let what = format!("{}:{} cannot be reached: {cause}", server.host, server.port);
@@ -86,7 +86,7 @@ async fn read(
     conn: &mut Conn,
     instance: &str,
     server: &Server,
-    filters: &[&TableFilter],
+    filters: &[TableFilter],
 ) -> Result<InstanceFacts, Error> {
     let version: String = conn.query_first("SELECT VERSION()").await?.unwrap_or_default();
     let mut facts = InstanceFacts {

@@ -92,11 +92,11 @@ pub async fn fatal(deployment: &Deployment, instance: &str) -> Result<Vec<Findin
 }
 
 /// The table filters of the channels that touch the instance.
-fn filters_of<'a>(deployment: &'a Deployment, instance: &str) -> Vec<&'a TableFilter> {
+fn filters_of(deployment: &Deployment, instance: &str) -> Vec<TableFilter> {
     let touches = |channel: &&Channel| {
         channel.directions.iter().any(|direction| direction.from == instance || direction.to == instance)
     };
-    deployment.channels.values().filter(touches).map(|channel| &channel.tables).collect()
+    deployment.channels.values().filter(touches).map(|channel| channel.tables_at(instance)).collect()
 }
 
 fn of_instance(deployment: &Deployment, instance: &Instance, facts: &InstanceFacts) -> Vec<Finding> {

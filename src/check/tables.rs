@@ -13,7 +13,7 @@ use crate::mysql::dialect::Dialect;
 const INTERNAL: &str = "('mysql', 'information_schema', 'performance_schema', 'sys', 'weft')";
 
 /// Facts of the tables that one of `filters` chooses, by name.
-pub(super) async fn read(conn: &mut Conn, filters: &[&TableFilter]) -> Result<Vec<TableFacts>, Error> {
+pub(super) async fn read(conn: &mut Conn, filters: &[TableFilter]) -> Result<Vec<TableFacts>, Error> {
     let mut tables = base_tables(conn, filters).await?;
     if !tables.is_empty() {
         read_columns(conn, &mut tables).await?;
@@ -26,7 +26,7 @@ pub(super) async fn read(conn: &mut Conn, filters: &[&TableFilter]) -> Result<Ve
 
 type Tables = BTreeMap<TableName, TableFacts>;
 
-async fn base_tables(conn: &mut Conn, filters: &[&TableFilter]) -> Result<Tables, Error> {
+async fn base_tables(conn: &mut Conn, filters: &[TableFilter]) -> Result<Tables, Error> {
     let engines: Vec<(String, Option<String>)> =
         conn.query("SELECT engine, transactions FROM information_schema.engines").await?;
     let transactional: HashMap<String, bool> =

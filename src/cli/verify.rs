@@ -30,7 +30,9 @@ pub async fn run(args: &VerifyArgs) -> Result<u8, Failure> {
                 channel: channel.name.clone(),
                 left: named(&direction.from)?,
                 right: named(&direction.to)?,
-                tables: channel.tables.clone(),
+                left_tables: channel.tables_at(&direction.from),
+                right_tables: channel.tables_at(&direction.to),
+                transforms: channel.transforms(direction),
             });
         }
     }

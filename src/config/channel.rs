@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use weft_core::channel::delivery::Consistency;
 use weft_core::filter::decide::ConflictRule;
+use weft_core::filter::transform::Transforms;
 use weft_core::tables::TableFilter;
 
 use super::error::Problem;
 use super::raw::{RawChannel, RawConflict};
 use super::rule::{self, RuleOptions};
+use super::transform;
 use super::units::{ByteSize, Count, Span, within};
 
 /// One direction of a channel, by full instance names.
@@ -24,7 +26,10 @@ pub struct Channel {
     pub name: String,
     /// One, or both ways.
     pub directions: Vec<Direction>,
-    pub tables: TableFilter,
+    /// By the names at the first instance.
+    tables: TableFilter,
+    /// From the first instance to the second.
+    transforms: Transforms,
     pub consistency: Consistency,
     /// How changes are decided as they are applied.
     pub rule: ConflictRule,
@@ -52,13 +57,25 @@ impl Channel {
         let rows = (raw.batch_rows_max, Count(5_000), Count(1), Count(1_000_000));
         let rows = within(&of("batch_rows_max"), rows.0, rows.1, rows.2, rows.3)?;
         let fence = (raw.fence_timeout, Span::ms(200), Span::ms(1), Span::secs(60));
+        let tables = tables(&of("tables"), &raw.tables)?;
+        let listed = raw.transform.as_deref().unwrap_or_default();
+        let transforms = transform::transforms(&key, listed, &tables, directions.len() == 2)?;
+        let ruling = rule::check(&key, raw)?;
+        if ruling.is_some() && !transforms.is_empty() {
+            return Err(Problem::NotBuiltHere {
+                key: of("transform"),
+                what: "a table of two names under a rule that looks at rows".to_owned(),
+                fix: format!("remove {} or the transform", of("conflict")),
+            });
+        }
         Ok(Channel {
             name: name.to_owned(),
             rule: conflict_rule(&key, raw, directions.len() == 2)?,
-            ruling: rule::check(&key, raw)?,
+            ruling,
             decider: None,
             directions,
-            tables: tables(&of("tables"), &raw.tables)?,
+            tables: transforms.at_source(&tables),
+            transforms,
             consistency: raw.consistency.unwrap_or_default(),
             shards: u16::try_from(shards.0).expect("at most 256"),
             in_flight: within(&of("in_flight"), in_flight.0, in_flight.1, in_flight.2, in_flight.3)?,
@@ -71,6 +88,22 @@ impl Channel {
     pub fn instances(&self) -> impl Iterator<Item = &str> {
         let first = &self.directions[0];
         [first.from.as_str(), first.to.as_str()].into_iter()
+    }
+
+    /// The tables, by the names that they have at an instance (full name).
+    pub fn tables_at(&self, instance: &str) -> TableFilter {
+        match self.directions.first() {
+            Some(first) if first.from == instance => self.tables.clone(),
+            _ => self.transforms.at_target(&self.tables),
+        }
+    }
+
+    /// What is done to rows on their way in this direction.
+    pub fn transforms(&self, direction: &Direction) -> Transforms {
+        match self.directions.first() == Some(direction) {
+            true => self.transforms.clone(),
+            false => self.transforms.inverted(),
+        }
     }
 
     /// Whether it goes both ways.

@@ -98,9 +98,12 @@ impl Deployment {
         let direct = self
             .directions()
             .filter(|(_, other)| other.to == direction.to && other.from != direction.from)
-            .map(|(other, other_direction)| (self.instances[&other_direction.from].id, other.tables.clone()))
+            .map(|(other, other_direction)| {
+                (self.instances[&other_direction.from].id, other.tables_at(&direction.to))
+            })
             .collect();
-        RowFilter { tables: channel.tables.clone(), target: self.instances[&direction.to].id, direct }
+        let tables = channel.tables_at(&direction.from);
+        RowFilter { tables, target: self.instances[&direction.to].id, direct }
     }
 }
 
@@ -268,13 +271,12 @@ fn check_forwarding(deployment: &Deployment) -> Result<(), Problem> {
             directions().filter(|(_, onward)| onward.from == into.to && onward.to != into.from)
         {
             let both_ways = first.is_two_way() || second.is_two_way();
-            let Some(glob) = shared_glob(&first.tables, &second.tables).filter(|_| both_ways) else {
-                continue;
-            };
+            let (brought, taken) = (first.tables_at(&into.to), second.tables_at(&into.to));
+            let Some(glob) = shared_glob(&brought, &taken).filter(|_| both_ways) else { continue };
             let straight = |(channel, direction): (&Channel, &Direction)| {
                 direction.from == into.from
                     && direction.to == onward.to
-                    && shared_glob(&channel.tables, &second.tables).is_some()
+                    && shared_glob(&channel.tables_at(&onward.to), &second.tables_at(&onward.to)).is_some()
             };
             if !directions().any(straight) {
                 return Err(Problem::NotBuiltHere {
@@ -290,15 +292,37 @@ fn check_forwarding(deployment: &Deployment) -> Result<(), Problem> {
 
 /// One table may go from one instance to another by one channel only, and back only under a rule.
 fn check_overlap(new: &Channel, other: &Channel) -> Result<(), Problem> {
+    renamed_into_another(new, other).map_or(Ok(()), Err)?;
+    renamed_into_another(other, new).map_or(Ok(()), Err)?;
     let joins = |a: &Direction, b: &Direction| a == b || (a.from == b.to && a.to == b.from);
     let joined = new.directions.iter().find(|a| other.directions.iter().any(|b| joins(a, b)));
-    let (Some(direction), Some(glob)) = (joined, shared_glob(&new.tables, &other.tables)) else {
-        return Ok(());
-    };
+    let Some(direction) = joined else { return Ok(()) };
+    let shared = [&direction.from, &direction.to].into_iter().find_map(|instance| {
+        let (own, others) = (new.tables_at(instance), other.tables_at(instance));
+        shared_glob(&own, &others).map(str::to_owned)
+    });
+    let Some(glob) = shared else { return Ok(()) };
     Err(Problem::Clash {
         key: format!("channels.{}.tables", new.name),
         other: format!("channels.{}.tables", other.name),
         what: format!("both take {glob} between {} and {}", direction.from, direction.to),
         fix: "keep each table in one channel (between for both ways)".to_owned(),
+    })
+}
+
+/// Where one channel renames a table, no other may write to the same table there.
+fn renamed_into_another(renaming: &Channel, other: &Channel) -> Option<Problem> {
+    renaming.directions.iter().find_map(|direction| {
+        let into_same = other.directions.iter().any(|theirs| theirs.to == direction.to);
+        let transforms = renaming.transforms(direction);
+        let theirs = other.tables_at(&direction.to);
+        let mut renamed = transforms.list.iter().filter_map(|transform| transform.rename_table.as_ref());
+        let name = renamed.find(|name| into_same && theirs.chooses(name))?;
+        Some(Problem::Clash {
+            key: format!("channels.{}.transform", renaming.name),
+            other: format!("channels.{}.tables", other.name),
+            what: format!("both write to {name} at {}", direction.to),
+            fix: format!("take it out of the other with \"!{name}\""),
+        })
     })
 }

@@ -15,6 +15,7 @@ mod overlap;
 pub mod raw;
 mod rule;
 mod template;
+mod transform;
 mod unbuilt;
 mod units;
 mod url;

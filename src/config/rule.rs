@@ -200,8 +200,10 @@ fn differs(channel: &Channel, first: &Channel) -> Option<&'static str> {
 fn group_of<'a>(deployment: &'a Deployment, name: &str) -> Vec<&'a str> {
     let all = || deployment.channels.values().filter(|channel| channel.is_two_way());
     let joined = |a: &Channel, b: &Channel| {
-        a.instances().any(|instance| b.instances().any(|other| other == instance))
-            && shared_glob(&a.tables, &b.tables).is_some()
+        a.instances().any(|instance| {
+            b.instances().any(|other| other == instance)
+                && shared_glob(&a.tables_at(instance), &b.tables_at(instance)).is_some()
+        })
     };
     let mut group: Vec<&Channel> = vec![&deployment.channels[name]];
     let mut next = 0;

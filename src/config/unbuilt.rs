@@ -55,6 +55,5 @@ impl Found {
         let waits = channel.batch_wait_max.is_some_and(|wait| wait > Span::ms(0));
         self.when(path, "batch_wait_max", waits);
         self.when(path, "ddl", channel.ddl.is_some_and(|ddl| ddl != RawDdl::Stop));
-        self.when(path, "transform", channel.transform.as_ref().is_some_and(|list| !list.is_empty()));
     }
 }

@@ -40,6 +40,7 @@ use futures::future::BoxFuture;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 use weft_actors::ports::{Recovered, Session, Target, TargetError};
+use weft_core::filter::transform::Transforms;
 use weft_core::instance::InstanceId;
 use weft_core::mark::Epoch;
 use weft_core::scn::Scn;
@@ -67,6 +68,8 @@ pub struct TargetOptions {
     /// The target decides the channel's conflicts by a rule: they are recorded as open, with what is
     /// needed to write either row.
     pub decides: bool,
+    /// What was done to the rows before they came here: masked columns must bear what they get.
+    pub transforms: Transforms,
 }
 
 impl TargetOptions {
@@ -81,6 +84,7 @@ impl TargetOptions {
             statement_timeout: Duration::from_secs(60),
             sql_only: false,
             decides: false,
+            transforms: Transforms::default(),
         }
     }
 

@@ -77,6 +77,7 @@ fn plan(
     let (source, instance) = (&deployment.instances[&direction.from], &deployment.instances[&direction.to]);
     let mut options = TargetOptions::new(endpoint(instance)?, &direction.to, &channel.name, &direction.from);
     options.decides = channel.decider.as_deref() == Some(direction.to.as_str());
+    options.transforms = channel.transforms(direction);
     let puller = PullerConfig {
         addresses: deployment.node_of_site(&source.site).iter().map(|node| node.peer.to_string()).collect(),
         cluster: deployment.cluster.clone(),
@@ -99,8 +100,9 @@ fn plan(
             window_rows_max: WINDOW_ROWS_MAX,
             window_bytes_max: WINDOW_BYTES_MAX,
             above_watermark_max: ABOVE_WATERMARK_MAX,
-            tables: channel.tables.clone(),
+            tables: channel.tables_at(&direction.from),
         },
+        transforms: channel.transforms(direction),
         apply: ApplyConfig {
             rule: channel.rule,
             names_versions: deployment.is_source(&direction.to),

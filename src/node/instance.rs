@@ -103,7 +103,7 @@ impl Captured {
             store: Arc::new(InstanceStore::open(data.clone(), &instance.name)?),
             ledger: Arc::new(SharedLedger::new(Ledger::default())),
             clock: clock.clone(),
-            wanted: touching.map(|(channel, _)| channel.tables.clone()).collect(),
+            wanted: touching.map(|(channel, _)| channel.tables_at(&instance.name)).collect(),
             outgoing,
             heartbeat: instance.heartbeat,
             conflict_window: instance.conflict_window,

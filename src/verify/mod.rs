@@ -3,6 +3,7 @@
 //! The walk and the verdicts are [`weft_core::verify`]'s; here are the questions in SQL
 //! ([`sql`]), the tables as each side has them ([`tables`]), and what is printed ([`report`]).
 
+mod condition;
 pub mod report;
 mod side;
 mod sql;
@@ -11,6 +12,7 @@ mod tables;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use weft_core::filter::transform::{TableTransform, Transforms};
 use weft_core::tables::{TableFilter, TableName};
 use weft_core::time::Micros;
 use weft_core::verify::compare::{Answer, Ask, Comparison};
@@ -29,7 +31,11 @@ pub struct PairToCompare {
     /// Full name and address.
     pub left: (String, Endpoint),
     pub right: (String, Endpoint),
-    pub tables: TableFilter,
+    /// The channel's tables, by their names at each side.
+    pub left_tables: TableFilter,
+    pub right_tables: TableFilter,
+    /// What is done to rows on their way from left to right.
+    pub transforms: Transforms,
 }
 
 /// What a verification came to.
@@ -106,12 +112,19 @@ async fn compare_pair(
 ) -> Result<(), VerifyError> {
     let mut left = Side::connect(&pair.left, &pair.channel).await?;
     let mut right = Side::connect(&pair.right, &pair.channel).await?;
-    let (on_left, on_right) = (left.tables(&pair.tables).await?, right.tables(&pair.tables).await?);
-    for table in on_left.union(&on_right).cloned().collect::<BTreeSet<TableName>>() {
+    let on_right = right.tables(&pair.right_tables).await?;
+    // By the names that the right side has for them.
+    let mut on_left: BTreeMap<TableName, Option<&TableTransform>> = BTreeMap::new();
+    for table in left.tables(&pair.left_tables).await? {
+        let transform = pair.transforms.of(&table);
+        on_left.insert(transform.map_or(table, |transform| transform.target().clone()), transform);
+    }
+    for table in on_left.keys().chain(&on_right).cloned().collect::<BTreeSet<TableName>>() {
         let mut found = TableReport::new(table.clone());
-        match (on_left.contains(&table), on_right.contains(&table)) {
-            (true, true) => {
-                match compare_table(&mut left, &mut right, &table, patience, &mut found, print).await {
+        match (on_left.get(&table), on_right.contains(&table)) {
+            (Some(transform), true) => {
+                let tables = (&table, *transform);
+                match compare_table(&mut left, &mut right, tables, patience, &mut found, print).await {
                     // The session can go on with the next table.
                     Err(error @ VerifyError::TooLong { .. }) => {
                         print(format!("could not compare: {error}"));
@@ -121,7 +134,7 @@ async fn compare_pair(
                 }
             }
             (there, _) => {
-                let missing = if there { &right.name } else { &left.name };
+                let missing = if there.is_some() { &right.name } else { &left.name };
                 found.shape.push(format!("the table is missing at {missing}"));
                 print(format!("{table}: the table is missing at {missing}"));
             }
@@ -134,17 +147,19 @@ async fn compare_pair(
 async fn compare_table(
     left: &mut Side,
     right: &mut Side,
-    table: &TableName,
+    (table, transform): (&TableName, Option<&TableTransform>),
     patience: Patience,
     found: &mut TableReport,
     print: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), VerifyError> {
-    let (on_left, on_right) = (left.facts(table).await?, right.facts(table).await?);
+    let at_left = transform.map_or(table, |transform| &transform.table);
+    let (on_left, on_right) = (left.facts(at_left).await?, right.facts(table).await?);
+    let on_left = on_left.transformed(transform);
     for line in tables::shape_differences((&left.name, &on_left), (&right.name, &on_right)) {
         print(format!("{table}: {line}"));
         found.shape.push(line);
     }
-    let plan = match Plan::new(table, &on_left, &on_right) {
+    let plan = match Plan::new([at_left, table], &on_left, &on_right, transform) {
         Ok(plan) => plan,
         Err(problem) => {
             print(format!("could not compare: {table}: {problem}"));
@@ -241,5 +256,5 @@ async fn name_difference(
 type ByName<'a> = BTreeMap<&'a str, &'a tables::ColumnFacts>;
 
 fn by_name(facts: &TableFacts) -> ByName<'_> {
-    facts.columns.iter().map(|column| (column.name.as_str(), column)).collect()
+    facts.columns.iter().map(|column| (column.known_as.as_str(), column)).collect()
 }

@@ -91,7 +91,9 @@ impl Side {
         let columns = columns
             .into_iter()
             .map(|(name, data_type, collation, generated)| ColumnFacts {
+                known_as: name.clone(),
                 name,
+                mask: None,
                 data_type,
                 collation,
                 generated,
@@ -107,7 +109,7 @@ impl Side {
         after: Option<&RowKey>,
         rows: u32,
     ) -> Result<Option<RowKey>, VerifyError> {
-        let doing = format!("reading keys of {}", plan.table);
+        let doing = format!("reading keys of {}", plan.table(which));
         let found: Vec<Row> = self.query(&doing, sql::boundary(plan, which, after, rows)).await?;
         Ok(found.into_iter().next().map(|row| key_of(&row, 0, plan)))
     }
@@ -118,7 +120,7 @@ impl Side {
         which: Which,
         range: &KeyRange,
     ) -> Result<RangeDigest, VerifyError> {
-        let doing = format!("hashing {}", plan.table);
+        let doing = format!("hashing {}", plan.table(which));
         let found: Vec<(u64, u64, u64, u64)> = self.query(&doing, sql::digest(plan, which, range)).await?;
         let (rows, hashed, high, low) = found.into_iter().next().unwrap_or_default();
         if rows != hashed {
@@ -133,7 +135,7 @@ impl Side {
         which: Which,
         range: &KeyRange,
     ) -> Result<Vec<(RowKey, RowHash)>, VerifyError> {
-        let doing = format!("hashing rows of {}", plan.table);
+        let doing = format!("hashing rows of {}", plan.table(which));
         let rows: Vec<Row> = self.query(&doing, sql::hashes(plan, which, range)).await?;
         rows.iter().map(|row| Ok((key_of(row, 1, plan), self.hash_of(row, 0, plan)?))).collect()
     }
@@ -145,7 +147,7 @@ impl Side {
         which: Which,
         keys: &[RowKey],
     ) -> Result<Vec<(RowKey, RowHash)>, VerifyError> {
-        let doing = format!("hashing rows of {} again", plan.table);
+        let doing = format!("hashing rows of {} again", plan.table(which));
         let mut found = Vec::with_capacity(keys.len());
         for keys in keys.chunks(sql::KEYS_MAX) {
             let rows: Vec<Row> = self
@@ -168,7 +170,7 @@ impl Side {
         which: Which,
         key: &RowKey,
     ) -> Result<Vec<Option<String>>, VerifyError> {
-        let doing = format!("comparing columns of {}", plan.table);
+        let doing = format!("comparing columns of {}", plan.table(which));
         let statement =
             sql::by_keys(self.dialect, plan, which, &plan.column_hashes(which), std::slice::from_ref(key));
         let rows: Vec<Row> = self.query(&doing, statement).await?;
@@ -208,7 +210,7 @@ impl Side {
     }
 
     fn too_long(&self, plan: &Plan) -> VerifyError {
-        VerifyError::TooLong { side: self.name.clone(), table: plan.table.clone() }
+        VerifyError::TooLong { side: self.name.clone(), table: plan.table(Which::Right).clone() }
     }
 }
 

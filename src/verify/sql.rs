@@ -66,13 +66,13 @@ pub(super) fn by_keys(dialect: Dialect, plan: &Plan, side: Which, what: &str, ke
         "WITH k(i,{}) AS (VALUES {}) SELECT STRAIGHT_JOIN k.i,{what} FROM k JOIN {} t ON {}",
         names.join(","),
         rows.join(","),
-        plan.table.quoted(),
-        matches.join(" AND ")
+        plan.table(side).quoted(),
+        matches.into_iter().chain(plan.condition(side).map(str::to_owned)).collect::<Vec<_>>().join(" AND ")
     )
 }
 
 fn from(plan: &Plan, side: Which, range: &KeyRange) -> String {
-    let mut bounds = Vec::new();
+    let mut bounds: Vec<String> = plan.condition(side).map(str::to_owned).into_iter().collect();
     if let Some(after) = &range.after {
         bounds.push(bound(plan, side, after, '>'));
     }
@@ -82,7 +82,7 @@ fn from(plan: &Plan, side: Which, range: &KeyRange) -> String {
         bounds.push(first(plan, side, upto, '<'));
     }
     let filter = if bounds.is_empty() { String::new() } else { format!(" WHERE {}", bounds.join(" AND ")) };
-    format!("FROM {} t FORCE INDEX (PRIMARY){filter}", plan.table.quoted())
+    format!("FROM {} t FORCE INDEX (PRIMARY){filter}", plan.table(side).quoted())
 }
 
 /// Key beyond the bound, with a range on its first column for the optimizer.

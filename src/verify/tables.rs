@@ -1,14 +1,20 @@
 //! A table as each side has it, and how the two are compared.
 
+use weft_core::filter::transform::TableTransform;
+use weft_core::filter::transform::mask::Mask;
 use weft_core::tables::{TableName, quote};
 use weft_core::verify::{RowKey, Side as Which};
 
-use super::by_name;
+use super::{by_name, condition};
 
 /// A column as the information schema describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ColumnFacts {
     pub name: String,
+    /// Its name on the right side.
+    pub known_as: String,
+    /// What the right side gets instead of its values.
+    pub mask: Option<Mask>,
     /// `DATA_TYPE`, for example `varchar`.
     pub data_type: String,
     /// Collation of a character column.
@@ -37,6 +43,21 @@ enum Kind {
     Quoted,
 }
 
+impl TableFacts {
+    /// The left side's columns, with what the right side makes of them.
+    pub(super) fn transformed(mut self, transform: Option<&TableTransform>) -> TableFacts {
+        let Some(transform) = transform else { return self };
+        for column in &mut self.columns {
+            column.known_as = transform.target_column(&column.name).to_owned();
+            column.mask = transform.mask(&column.known_as);
+        }
+        for name in &mut self.primary_key {
+            *name = transform.target_column(name).to_owned();
+        }
+        self
+    }
+}
+
 impl ColumnFacts {
     fn kind(&self) -> Kind {
         match self.data_type.as_str() {
@@ -61,6 +82,17 @@ impl ColumnFacts {
             || self.data_type.ends_with("blob")
             || matches!(self.data_type.as_str(), "varchar" | "varbinary")
             || self.kind() == Kind::Bytes
+    }
+
+    /// What the right side is to have in the column, in the form of [`ColumnFacts::plain`].
+    fn compared(&self) -> String {
+        let Some(mask) = self.mask else { return self.plain() };
+        let name = format!("t.{}", quote(&self.name));
+        mask.sql(&match self.kind() {
+            // Zeros that are only shown are not hashed.
+            Kind::Number => format!("CAST({name}+0 AS CHAR)"),
+            _ => name,
+        })
     }
 
     /// The column's value as bytes that are equal on both sides exactly if the values are.
@@ -132,7 +164,10 @@ fn hash(value: &str) -> String {
 /// How a table is compared. Expressions take the table as `t`.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub table: TableName,
+    /// Its names, left and right.
+    tables: [TableName; 2],
+    /// Which rows of the left side the right one has.
+    condition: Option<String>,
     pub columns: Vec<ComparedColumn>,
     /// The primary key's columns, left and right, in key order.
     key: Vec<[ColumnFacts; 2]>,
@@ -148,7 +183,12 @@ const fn index(side: Which) -> usize {
 impl Plan {
     /// # Errors
     /// Why the table cannot be compared, and what to do.
-    pub(super) fn new(table: &TableName, left: &TableFacts, right: &TableFacts) -> Result<Plan, String> {
+    pub(super) fn new(
+        tables: [&TableName; 2],
+        left: &TableFacts,
+        right: &TableFacts,
+        transform: Option<&TableTransform>,
+    ) -> Result<Plan, String> {
         if left.primary_key.is_empty() || right.primary_key.is_empty() {
             return Err(String::from("it has no primary key; add one on both sides"));
         }
@@ -158,21 +198,34 @@ impl Plan {
             ));
         }
         let there = by_name(right);
-        let both = |column: &ColumnFacts| Some([column.clone(), (*there.get(column.name.as_str())?).clone()]);
+        let both =
+            |column: &ColumnFacts| Some([column.clone(), (*there.get(column.known_as.as_str())?).clone()]);
         let columns = left.columns.iter().filter_map(both).filter(|[a, b]| !a.generated && !b.generated);
         let columns = columns
             .map(|pair| {
                 let long = pair.iter().any(ColumnFacts::is_long);
                 let value = pair.each_ref().map(|column| {
-                    let plain = column.plain();
+                    let plain = column.compared();
                     if long { hash(&plain) } else { plain }
                 });
-                ComparedColumn { name: pair[0].name.clone(), value }
+                ComparedColumn { name: pair[1].name.clone(), value }
             })
             .collect();
         let here = by_name(left);
         let key = left.primary_key.iter().filter_map(|name| both(here.get(name.as_str())?)).collect();
-        Ok(Plan { table: table.clone(), columns, key })
+        let condition = transform.and_then(|transform| transform.condition.as_ref());
+        let condition = condition.map(|condition| condition::sql(&condition.expr));
+        Ok(Plan { tables: tables.map(TableName::clone), condition, columns, key })
+    }
+
+    /// The table's name on this side.
+    pub(super) fn table(&self, side: Which) -> &TableName {
+        &self.tables[index(side)]
+    }
+
+    /// Which of the side's rows are compared; None: all.
+    pub(super) fn condition(&self, side: Which) -> Option<&str> {
+        self.condition.as_deref().filter(|_| side == Which::Left)
     }
 
     /// 32 hexadecimal digits over all compared columns.
@@ -230,8 +283,8 @@ pub(super) fn shape_differences(
 ) -> Vec<String> {
     let lacking = |from: &TableFacts, there: &TableFacts, name: &str| -> Vec<String> {
         let known = by_name(there);
-        let missing = from.columns.iter().filter(|column| !known.contains_key(column.name.as_str()));
-        missing.map(|column| format!("column {} is missing at {name}", column.name)).collect()
+        let missing = from.columns.iter().filter(|column| !known.contains_key(column.known_as.as_str()));
+        missing.map(|column| format!("column {} is missing at {name}", column.known_as)).collect()
     };
     [lacking(on_left, on_right, right), lacking(on_right, on_left, left)].concat()
 }

@@ -108,7 +108,6 @@ fn unbuilt_settings_are_refused_by_name() {
         ("batch_wait_max = \"5ms\"", "batch_wait_max"),
         ("ddl = \"replicate\"", "ddl"),
         ("ddl = \"ignore\"", "ddl"),
-        ("[[channels.orders.transform]]\ntable = \"a.b\"", "transform"),
     ] {
         let expected = format!("config key channels.orders.{key} is not built yet; remove it");
         assert_eq!(refusal(&with_channel(line)), expected);
@@ -315,7 +314,7 @@ fn rows_that_come_directly_from_their_origin_are_not_passed_on() {
     let forth = &orders.directions[0];
     let filter = deployment.row_filter(orders, forth);
     assert_eq!(filter.target, InstanceId::of("bj.main"));
-    assert_eq!(filter.tables, orders.tables);
+    assert_eq!(filter.tables, orders.tables_at("bj.main"));
     assert_eq!(filter.direct, [(InstanceId::of("gz.main"), TableFilter::new(["shop.users"]))]);
     let back = deployment.row_filter(orders, &orders.directions[1]);
     assert_eq!(back.direct, filter.direct);

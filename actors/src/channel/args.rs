@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::channel::schedule::ScheduleConfig;
+use weft_core::filter::transform::Transforms;
 use weft_core::ledger::Ledger;
 use weft_core::scn::Scn;
 use weft_core::sink::apply::ApplyConfig;
@@ -24,6 +25,7 @@ pub struct ChannelArgs {
     pub source: String,
     pub target_name: String,
     pub schedule: ScheduleConfig,
+    pub transforms: Transforms,
     pub apply: ApplyConfig,
     pub batch_rows_max: usize,
     pub fence_timeout: Duration,

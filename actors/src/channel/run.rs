@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use weft_core::channel::recovery::StoredWatermark;
 use weft_core::channel::runs::ShardRuns;
 use weft_core::channel::schedule::{Pushed, Scheduler, ShardId};
+use weft_core::filter::transform::Transformer;
 use weft_core::instance::tell_apart;
 use weft_core::mark::{Epoch, Run as AppliedRun};
 use weft_core::scn::Scn;
@@ -28,6 +29,7 @@ use crate::sink::shard::{FromShard, Shard, ShardArgs};
 
 /// A running direction.
 pub struct Run {
+    transformer: Transformer,
     scheduler: Scheduler,
     shards: Vec<ActorRef<ShardMessage>>,
     pull: JoinHandle<()>,
@@ -96,6 +98,7 @@ impl Run {
         let control = pull.control.clone();
         let pull = tokio::spawn(forward(pull, myself.clone(), incarnation));
         Ok(Run {
+            transformer: Transformer::new(args.transforms.clone()),
             scheduler: Scheduler::new(args.schedule.clone(), ready.start),
             shards,
             pull,
@@ -137,6 +140,7 @@ impl Run {
                     }
                     self.held_bytes += bytes;
                     let scn = delivery.transaction.header.scn;
+                    let delivery = self.transformer.transform(delivery);
                     if self.scheduler.push(delivery, bytes) == Pushed::Broken {
                         return again(format!("{scn} came while a large transaction was not complete"));
                     }

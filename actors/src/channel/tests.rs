@@ -11,6 +11,7 @@ use weft_core::channel::delivery::Consistency;
 use weft_core::channel::recovery::StoredWatermark;
 use weft_core::channel::schedule::ScheduleConfig;
 use weft_core::filter::decide::ConflictRule;
+use weft_core::filter::transform::Transforms;
 use weft_core::instance::InstanceId;
 use weft_core::mark::Epoch;
 use weft_core::scn::Scn;
@@ -74,6 +75,7 @@ fn args(target: Arc<dyn Target>) -> Arc<ChannelArgs> {
             above_watermark_max: 100,
             tables: TableFilter::new(["shop.*"]),
         },
+        transforms: Transforms::default(),
         apply: ApplyConfig {
             rule: ConflictRule::None,
             names_versions: false,

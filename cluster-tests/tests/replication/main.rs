@@ -21,6 +21,7 @@ mod refill;
 mod schema;
 mod server_ids;
 mod support;
+mod transforms;
 mod two_ways;
 mod types;
 mod unique;

@@ -89,15 +89,15 @@ fn replaying(subject: &Subject<'_>) -> Option<Finding> {
 fn tables(subject: &Subject<'_>) -> Vec<Finding> {
     let facts = subject.facts;
     let wanted = if subject.is_target { &SQL[..] } else { &SQL[..1] };
-    let mut schemas: BTreeSet<&str> =
-        subject.channels.iter().flat_map(|channel| named_schemas(channel)).collect();
+    let mut schemas: BTreeSet<String> =
+        subject.channels.iter().flat_map(|channel| named_schemas(channel, &subject.facts.instance)).collect();
     schemas.retain(|schema| !facts.grants.somewhere_in("SELECT", schema));
     let whole = schemas.iter().map(|schema| {
         let what = format!("{} lacks {} on the schema {schema}", facts.grants.account, wanted.join(", "));
         let on = format!("{}.*", weft_core::tables::quote(schema));
         Finding::error("grant-sql", &facts.instance, what, grant(wanted, &on, facts))
     });
-    let visible = facts.tables.iter().filter(|table| !schemas.contains(table.name.schema.as_str()));
+    let visible = facts.tables.iter().filter(|table| !schemas.contains(&table.name.schema));
     let single = visible.filter_map(|table| {
         let lacking = lacking(wanted, |privilege| facts.grants.on_table(privilege, &table.name));
         if lacking.is_empty() {
@@ -114,12 +114,14 @@ fn tables(subject: &Subject<'_>) -> Vec<Finding> {
 }
 
 /// Schemas that the channel's globs name in full.
-fn named_schemas(channel: &crate::config::Channel) -> impl Iterator<Item = &str> {
-    let globs = channel.tables.globs.iter().filter(|glob| !glob.starts_with('!'));
+fn named_schemas(channel: &crate::config::Channel, instance: &str) -> Vec<String> {
+    let tables = channel.tables_at(instance);
+    let globs = tables.globs.iter().filter(|glob| !glob.starts_with('!'));
     globs
         .filter_map(|glob| glob.split_once('.'))
-        .map(|(schema, _)| schema)
+        .map(|(schema, _)| schema.to_owned())
         .filter(|s| !s.contains(['*', '?']))
+        .collect()
 }
 
 fn seeing_native_replication(facts: &InstanceFacts) -> Option<Finding> {

@@ -1,7 +1,9 @@
 //! What shows only with both ends of a channel.
 
-use super::Link;
-use crate::check::facts::{InstanceFacts, TableFacts};
+use weft_core::filter::transform::TableTransform;
+
+use super::{Link, transform};
+use crate::check::facts::{ColumnFacts, InstanceFacts, TableFacts};
 use crate::check::finding::Finding;
 
 /// Clocks further apart than this are told, in microseconds. MariaDB's event times are whole seconds.
@@ -41,8 +43,9 @@ pub(super) fn auto_increment(link: &Link<'_>) -> Vec<Finding> {
     if !link.first || !link.channel.is_two_way() {
         return Vec::new();
     }
+    let tables = link.channel.tables_at(&link.from.instance);
     let counts = |table: &&TableFacts| {
-        link.channel.tables.chooses(&table.name) && table.columns.iter().any(|column| column.auto_increment)
+        tables.chooses(&table.name) && table.columns.iter().any(|column| column.auto_increment)
     };
     let counting: Vec<&TableFacts> = link.from.tables.iter().filter(counts).collect();
     let step = |facts: &InstanceFacts| facts.number("auto_increment_increment").unwrap_or(1).max(1);
@@ -103,8 +106,11 @@ pub(super) fn packets(link: &Link<'_>) -> Vec<Finding> {
 
 /// Tables that are not at the target, or look different there: the latter go by SQL.
 pub(super) fn tables_that_differ(link: &Link<'_>) -> Vec<Finding> {
-    let chosen = link.from.tables.iter().filter(|table| link.channel.tables.chooses(&table.name));
-    let mut findings: Vec<Finding> = chosen.filter_map(|table| differing(link, table)).collect();
+    let tables = link.channel.tables_at(&link.from.instance);
+    let chosen = link.from.tables.iter().filter(|table| tables.chooses(&table.name));
+    let transforms = link.transforms();
+    let of = |table| differing(link, table, transforms.of(&table.name));
+    let mut findings: Vec<Finding> = chosen.filter_map(of).collect();
     let more = findings.len().saturating_sub(NAMED_MAX);
     findings.truncate(NAMED_MAX);
     if let (true, Some(last)) = (more > 0, findings.last_mut()) {
@@ -113,8 +119,10 @@ pub(super) fn tables_that_differ(link: &Link<'_>) -> Vec<Finding> {
     findings
 }
 
-fn differing(link: &Link<'_>, table: &TableFacts) -> Option<Finding> {
+fn differing(link: &Link<'_>, table: &TableFacts, transform: Option<&TableTransform>) -> Option<Finding> {
     let instance = &link.to.instance;
+    let renamed = transform.map(|transform| transform::as_at_target(table, transform));
+    let table = renamed.as_ref().unwrap_or(table);
     let name = &table.name;
     let Some(there) = link.to.table(name) else {
         let what = format!("table {name} of {} is not there", link.from.instance);
@@ -129,7 +137,13 @@ fn differing(link: &Link<'_>, table: &TableFacts) -> Option<Finding> {
             Finding::warning("table-differs", instance, what, fix).of_channel(&link.channel.name)
         });
     }
-    if there.columns == table.columns && same_primary_key(there, table) {
+    let alike = |(own, theirs): (&ColumnFacts, &ColumnFacts)| {
+        let masked = transform.is_some_and(|transform| transform.mask(&own.name).is_some());
+        own == theirs || (masked && own.name == theirs.name)
+    };
+    let same_columns =
+        there.columns.len() == table.columns.len() && table.columns.iter().zip(&there.columns).all(alike);
+    if same_columns && same_primary_key(there, table) {
         return None;
     }
     let column = differing_column(table, there);
@@ -159,7 +173,8 @@ fn same_names(a: &TableFacts, b: &TableFacts) -> Result<(), String> {
 /// Between the flavours no row can be replayed: a trigger fires for each.
 pub(super) fn flavours(link: &Link<'_>) -> Vec<Finding> {
     let (from, to) = (link.from.dialect().flavour(), link.to.dialect().flavour());
-    let chosen = link.to.tables.iter().filter(|table| link.channel.tables.chooses(&table.name));
+    let tables = link.channel.tables_at(&link.to.instance);
+    let chosen = link.to.tables.iter().filter(|table| tables.chooses(&table.name));
     let firing: Vec<&TableFacts> = chosen.filter(|table| !table.triggers.is_empty()).collect();
     let Some(first) = firing.first().filter(|_| from != to) else { return Vec::new() };
     let what = format!(

@@ -6,13 +6,16 @@ mod grants;
 mod link;
 mod server;
 mod tables;
+mod transform;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use weft_core::filter::transform::Transforms;
+
 use super::facts::InstanceFacts;
 use super::finding::Finding;
-use crate::config::Channel;
+use crate::config::{Channel, Direction};
 
 /// An instance and what the deployment wants of it.
 #[derive(Debug, Clone)]
@@ -39,6 +42,14 @@ pub struct Link<'a> {
     pub interleave: (usize, usize, usize),
 }
 
+impl Link<'_> {
+    /// What is done to rows on their way.
+    fn transforms(&self) -> Transforms {
+        let (from, to) = (self.from.instance.clone(), self.to.instance.clone());
+        self.channel.transforms(&Direction { from, to })
+    }
+}
+
 type Probe = fn(&Subject<'_>) -> Vec<Finding>;
 type LinkProbe = fn(&Link<'_>) -> Vec<Finding>;
 
@@ -61,13 +72,14 @@ const PROBES: [Probe; 16] = [
     server::settings_to_know,
 ];
 
-const LINK_PROBES: [LinkProbe; 6] = [
+const LINK_PROBES: [LinkProbe; 7] = [
     link::native_circle,
     link::auto_increment,
     link::clocks_apart,
     link::packets,
     link::flavours,
     link::tables_that_differ,
+    transform::misfits,
 ];
 
 /// What the facts of one instance show. A server that is not supported is not looked at further.

@@ -12,7 +12,8 @@ use crate::config::{Channel, PlainRule};
 /// The tables of a channel, with the channel.
 fn chosen<'a>(subject: &'a Subject<'_>) -> impl Iterator<Item = (&'a Channel, &'a TableFacts)> {
     subject.channels.iter().flat_map(|&channel| {
-        let tables = subject.facts.tables.iter().filter(|table| channel.tables.chooses(&table.name));
+        let filter = channel.tables_at(&subject.facts.instance);
+        let tables = subject.facts.tables.iter().filter(move |table| filter.chooses(&table.name));
         tables.map(move |table| (channel, table))
     })
 }

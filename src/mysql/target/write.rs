@@ -6,6 +6,7 @@ use std::sync::Arc;
 use weft_core::binlog::value::Value;
 use weft_core::catalog::{Column, TableVersion};
 use weft_core::sink::step::{RowWrite, WriteOp};
+use weft_core::tables::TableName;
 
 use super::errors::Failure;
 use super::session::TargetSession;
@@ -82,6 +83,7 @@ impl Mapping {
                 key.join(", ")
             )));
         }
+        masks_fit(options, &source.name, shape)?;
         let key = shape.key_columns(key_names()).expect("the target's key has these columns");
         let mut mapping = Mapping {
             key,
@@ -139,6 +141,23 @@ impl Mapping {
         }
         Ok(())
     }
+}
+
+/// A server that is not strict would cut a masked value to what the column holds.
+fn masks_fit(options: &TargetOptions, table: &TableName, shape: &Shape) -> Result<(), Failure> {
+    let Some(transform) = options.transforms.into_target(table) else { return Ok(()) };
+    for column in &shape.table.columns {
+        let Some(mask) = transform.mask(&column.name) else { continue };
+        mask.fits(column.column_type.as_deref().unwrap_or_default(), column.nullable).map_err(|cause| {
+            Failure::does_not_fit(format!(
+                "{}: column {} of {table} does not bear the mask that the channel puts on it: {cause}; alter it there, \
+                 it goes on by itself",
+                options.place(),
+                column.name
+            ))
+        })?;
+    }
+    Ok(())
 }
 
 /// Whether the value is neither NULL nor the column's default.
