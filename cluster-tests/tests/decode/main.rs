@@ -1,5 +1,6 @@
 //! What the decoder reads from a real server's binlog is what the server itself holds.
 
+mod conditions;
 mod mysql;
 mod server;
 mod types;
