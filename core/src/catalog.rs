@@ -101,6 +101,12 @@ impl Column {
 }
 
 impl TableVersion {
+    /// Whether the keys name columns that are there. What comes from another node may say anything.
+    pub fn is_sound(&self) -> bool {
+        let keyed = self.primary_key.iter().chain(self.unique_keys.iter().flat_map(|key| &key.columns));
+        keyed.into_iter().all(|column| usize::from(*column) < self.columns.len())
+    }
+
     /// Index of the column with this name.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)

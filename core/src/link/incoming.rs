@@ -30,6 +30,8 @@ pub enum IncomingError {
     UnknownEntry { scn: Scn, id: u32 },
     #[error("more than {CATALOG_ENTRIES_MAX} catalog entries arrived")]
     TooManyEntries,
+    #[error("catalog entry {id} gives a table keys over columns that it does not have")]
+    UnsoundEntry { id: u32 },
     #[error("the frame at {scn} ends a large transaction differently than it began")]
     TornTransaction { scn: Scn },
 }
@@ -88,10 +90,14 @@ impl Incoming {
     /// Catalog entries came.
     ///
     /// # Errors
-    /// More than [`CATALOG_ENTRIES_MAX`] on one connection.
+    /// More than [`CATALOG_ENTRIES_MAX`] on one connection, or a table that contradicts itself: who
+    /// finds rows by its key takes the columns for granted.
     pub fn catalog(&mut self, entries: Vec<CatalogEntry>) -> Result<(), IncomingError> {
         for entry in entries {
             match entry.what {
+                CatalogItem::Table(version) if !version.is_sound() => {
+                    return Err(IncomingError::UnsoundEntry { id: entry.id.0 });
+                }
                 CatalogItem::Table(version) => {
                     self.tables.insert(entry.id, Arc::new(version));
                 }

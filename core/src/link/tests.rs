@@ -7,7 +7,7 @@ use super::incoming::{Incoming, IncomingError};
 use super::message::RowFilter;
 use super::outgoing::{Outgoing, bytes_behind};
 use crate::buffer::frame;
-use crate::catalog::{CatalogEntry, CatalogId, CatalogItem, TableVersion};
+use crate::catalog::{CatalogEntry, CatalogId, CatalogItem, TableVersion, UniqueKey};
 use crate::instance::InstanceId;
 use crate::key::KeyHash;
 use crate::scn::Scn;
@@ -176,6 +176,22 @@ fn a_frame_out_of_order_without_its_tables_or_its_first_part_is_refused() {
     into.begins(scn(5)).expect("as asked");
     let unknown = into.frame(parts(9, &[true])[0].clone()).map(|_| ());
     assert_eq!(unknown, Err(IncomingError::UnknownEntry { scn: scn(9), id: 0 }));
+}
+
+#[test]
+fn a_table_with_a_key_over_columns_that_it_does_not_have_is_refused() {
+    let unsound = |keys: fn(&mut TableVersion)| {
+        let mut entries = catalog();
+        let CatalogItem::Table(version) = &mut entries[1].what else { panic!("a table") };
+        keys(version);
+        Incoming::new(None).catalog(entries)
+    };
+    let refused = Err(IncomingError::UnsoundEntry { id: 1 });
+    assert_eq!(unsound(|version| version.primary_key = vec![0]), refused);
+    assert_eq!(
+        unsound(|version| version.unique_keys = vec![UniqueKey { name: "u".into(), columns: vec![7] }]),
+        refused
+    );
 }
 
 #[test]
