@@ -1,11 +1,14 @@
-# The two commands: `make demo` and `make test`. Both install what is missing first.
+# The two commands: `make demo` and `make test`. Both install what is missing first. `make fuzz FOR=1h` fuzzes
+# each target for that long.
 
-.PHONY: demo test demo-deps test-deps lint unit short-demo
+FOR ?= 1h
+
+.PHONY: demo test demo-deps test-deps lint unit short-fuzz short-demo fuzz
 
 demo: demo-deps
 	cargo run --release --quiet --bin weft -- demo
 
-test: test-deps lint unit short-demo
+test: test-deps lint unit short-fuzz short-demo
 
 # A C compiler for the few crates that build C, and the database server.
 demo-deps:
@@ -21,6 +24,14 @@ lint:
 
 unit:
 	cargo nextest run --workspace
+
+# All but the configuration, for which the whole node would have to be built once more; its corpus is replayed
+# with the tests.
+short-fuzz:
+	./scripts/fuzz 5s $(filter-out config,$(notdir $(wildcard fuzz/corpus/*)))
+
+fuzz: test-deps
+	./scripts/fuzz $(FOR)
 
 short-demo:
 	cargo run --quiet --bin weft -- demo --for 5s
