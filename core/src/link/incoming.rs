@@ -119,7 +119,10 @@ impl Incoming {
     /// Damaged, out of order, or naming what was not sent.
     pub fn frame(&mut self, bytes: Bytes) -> Result<Delivery, IncomingError> {
         let last = self.last.filter(|_| self.begun).ok_or(IncomingError::NotBegun)?;
-        let transaction = frame::decode(&bytes)?;
+        let mut transaction = frame::decode(&bytes)?;
+        // A slice would keep the whole frame while the delivery waits: the archive, read already, is most
+        // of it, and what waits would take twice the bytes that its credit says.
+        transaction.raw = Bytes::copy_from_slice(&transaction.raw);
         let scn = transaction.header.scn;
         if scn <= last {
             return Err(IncomingError::NotRising { scn, last });

@@ -210,3 +210,12 @@ fn bytes_behind_are_exact_within_a_file_and_bounded_across_files() {
     let next_epoch = Scn::of_transaction(2, 1, 4000);
     assert_eq!(bytes_behind(later, next_epoch, 10_000), 4000);
 }
+
+#[test]
+fn a_delivery_that_waits_holds_its_rows_and_not_the_frame_that_brought_them() {
+    let mut incoming = begun(Scn::ZERO);
+    let frame = one_row(scn(1), None, true);
+    let delivery = incoming.frame(frame.clone()).expect("in order");
+    assert_eq!(delivery.transaction.raw, "rows");
+    assert!(frame.is_unique(), "what came over the link is let go once it is read");
+}
