@@ -90,3 +90,63 @@ impl Naming {
         self.closed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::instance::InstanceId;
+    use crate::mark::Named;
+    use crate::scn::Scn;
+
+    impl Naming {
+        /// Names held, and names there is memory for.
+        fn held(&self) -> (usize, usize) {
+            (self.window.len(), self.window.capacity())
+        }
+    }
+
+    fn mark(keys: impl Iterator<Item = u128>) -> Mark {
+        let version = Version::new(Micros(7), InstanceId(2));
+        Mark {
+            source: InstanceId(2),
+            watermark: Scn::ZERO,
+            watermark_time: Micros::ZERO,
+            runs: Vec::new(),
+            named: vec![Named { version, keys: keys.map(KeyHash).collect() }],
+            evictions: Vec::new(),
+        }
+    }
+
+    proptest! {
+        /// A transaction that was applied in any number of parts, each of which names its own keys (one
+        /// or some marks), of which some leave no row: what is held is the names of one part, and what
+        /// all parts named is accounted for.
+        #[test]
+        fn the_names_held_are_those_of_one_window(
+            parts in prop::collection::vec((1..4_usize, 1..40_usize, 1..40_usize), 1..60),
+        ) {
+            let mut naming = Naming::default();
+            let (mut next, mut silent, mut rows) = (0_u128, 0, 0);
+            let window_max = parts.iter().map(|(marks, keys, _)| marks * keys).max().unwrap_or(0);
+            for (marks, keys, rows_wanted) in &parts {
+                let first = next;
+                for _ in 0..*marks {
+                    silent += naming.mark(&mark(next..next + *keys as u128), &HashSet::new()).len();
+                    next += *keys as u128;
+                }
+                let (held, room) = naming.held();
+                prop_assert_eq!(held, marks * keys, "the names of this part alone");
+                prop_assert!(room <= 4 * window_max + 8, "room for {} names, windows of {}", room, window_max);
+                for key in (first..next).take(*rows_wanted) {
+                    prop_assert!(naming.row(KeyHash(key)).is_some());
+                    rows += 1;
+                }
+            }
+            silent += naming.close().len();
+            prop_assert_eq!(rows + silent, next as usize);
+            prop_assert_eq!(naming.held(), (0, 0));
+        }
+    }
+}
