@@ -146,6 +146,7 @@ impl TryFrom<(&Path, &RawDeployment)> for Deployment {
             check_name(&format!("channels.{name}"), name)?;
             deployment.add_channel(Channel::check(name, raw_channel)?)?;
         }
+        check_one_way_into_two_way(&deployment)?;
         check_forwarding(&deployment)?;
         rule::check_groups(&mut deployment)?;
         Ok(deployment)
@@ -260,6 +261,29 @@ impl Deployment {
         self.channels.insert(new.name.clone(), new);
         Ok(())
     }
+}
+
+/// A one-way channel overwrites whatever it meets. Where the target holds the table both ways with
+/// another instance, what it overwrote may be newer and stay there: the two would differ for ever.
+fn check_one_way_into_two_way(deployment: &Deployment) -> Result<(), Problem> {
+    for (feed, into) in deployment.directions().filter(|(channel, _)| !channel.is_two_way()) {
+        let two_way = deployment.directions().filter(|(channel, _)| channel.is_two_way());
+        for (other, held) in two_way.filter(|(_, held)| held.from == into.to) {
+            let (brought, kept) = (feed.tables_at(&into.to), other.tables_at(&into.to));
+            let Some(glob) = shared_glob(&brought, &kept) else { continue };
+            return Err(Problem::Clash {
+                key: format!("channels.{}.tables", feed.name),
+                other: format!("channels.{}.tables", other.name),
+                what: format!(
+                    "{glob} goes both ways between {} and {}, and a one-way channel into {} heeds no versions, so \
+                     they could end different",
+                    held.from, held.to, into.to
+                ),
+                fix: format!("use between in channels.{}, or give each its own tables", feed.name),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// A table that is written both ways must reach every instance from every other directly: an instance

@@ -358,3 +358,20 @@ fn a_two_way_table_that_reaches_a_site_only_over_another_one_is_refused() {
         .replace("between = [\"bj.main\", \"gz.main\"]", "from = \"bj.main\"\nto = \"gz.main\"");
     parse(&one_way).expect("copies of copies are all alike");
 }
+
+#[test]
+fn a_one_way_channel_into_a_table_that_goes_both_ways_with_a_third_instance_is_refused() {
+    let third = "[sites.gz.instances.main]\nurl = \"mysql://root@127.0.0.1:3313\"\n[sites.gz.nodes.gz-1]\n\
+                 peer = \"127.0.0.1:7413\"\nadmin = \"127.0.0.1:7483\"\ndata = \"data/gz-1\"\n";
+    let feeds = |tables: &str| {
+        let feed = |name: &str, to: &str| {
+            format!("[channels.{name}]\nfrom = \"gz.main\"\nto = \"{to}.main\"\ntables = [\"{tables}\"]\n")
+        };
+        format!("{TWO_SITES}\n{third}{}{}", feed("near", "bj"), feed("straight", "sh"))
+    };
+    let refused = refusal(&feeds("shop.orders"));
+    let said =
+        "config keys channels.near.tables and channels.orders.tables clash: shop.orders goes both ways";
+    assert!(refused.starts_with(said) && refused.contains("use between in channels.near"), "{refused}");
+    parse(&feeds("crm.*")).expect("its tables go no other way");
+}
