@@ -13,5 +13,6 @@ pub mod log;
 pub mod mysql;
 pub mod node;
 pub mod peer;
+pub mod process;
 pub mod uninstall;
 pub mod verify;

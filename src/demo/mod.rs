@@ -7,7 +7,7 @@
 //!
 //! | part | does |
 //! |---|---|
-//! | [`servers`], [`sites`], [`process`] | starts and stops what runs |
+//! | [`servers`], [`sites`] | starts and stops what runs |
 //! | [`plan`], [`writer`] | what is written, and writing it |
 //! | [`probe`] | measures lag |
 //! | [`settle`], [`compare`] | waits for the end and compares |
@@ -18,7 +18,6 @@ mod directory;
 mod error;
 mod plan;
 mod probe;
-mod process;
 mod progress;
 mod report;
 mod run;

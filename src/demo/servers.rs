@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use mysql_async::{Conn, OptsBuilder};
 
 use super::error::DemoError;
-use super::process::Process;
 use super::sites::SITES;
+use crate::process::{self, Process};
 
 /// Below the range from which kernels take ports for outgoing connections, so that none of those
 /// holds one in the moment a server wants to listen.
@@ -202,15 +202,8 @@ fn run_as() -> Option<&'static str> {
     rustix::process::geteuid().is_root().then_some("--user=root")
 }
 
-/// Servers live in directories that are not on every user's PATH.
 fn find(program: &'static str) -> Result<PathBuf, DemoError> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let others = ["/usr/sbin", "/usr/local/sbin", "/usr/local/mysql/bin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(others)
-        .map(|directory| directory.join(program))
-        .find(|file| file.is_file())
-        .ok_or(DemoError::NoMariaDb { program })
+    process::find(program).ok_or(DemoError::NoMariaDb { program })
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use weft_actors::status::{ChannelStatus, SourceStatus, StatusReport};
 
 use super::error::DemoError;
-use super::process::Process;
 use super::servers::{log_end, log_file};
+use crate::process::Process;
 
 /// The sites; each has one instance `main` and one node `SITE-1`.
 pub const SITES: [&str; 2] = ["sh", "bj"];

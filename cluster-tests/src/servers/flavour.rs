@@ -33,7 +33,7 @@ impl Flavour {
     pub(super) fn server(self) -> Command {
         match self {
             Flavour::MariaDb => {
-                let mut command = Command::new("mariadbd");
+                let mut command = installed("mariadbd");
                 command.args(["--no-defaults", "--user=root"]);
                 command
             }
@@ -78,7 +78,7 @@ impl Flavour {
     /// The program that prints binlog files.
     pub fn binlog_printer(self) -> Command {
         match self {
-            Flavour::MariaDb => Command::new("mariadb-binlog"),
+            Flavour::MariaDb => installed("mariadb-binlog"),
             Flavour::MySql => unpacked("usr/bin/mysqlbinlog"),
         }
     }
@@ -108,6 +108,12 @@ fn mysql_root() -> PathBuf {
             .unwrap_or_else(|| variable("HOME").unwrap_or_else(|| PathBuf::from("/root")).join(".cache"));
         cache.join("weft/servers/mysql-9")
     })
+}
+
+/// A program of Debian's packages, wherever it is.
+pub(super) fn installed(program: &str) -> Command {
+    // Where it is nowhere, starting it by its name says so.
+    Command::new(weft::process::find(program).unwrap_or_else(|| program.into()))
 }
 
 /// An unpacked program, run by the loader and the libraries that it was built for.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::flavour::Flavour;
+use super::flavour::{Flavour, installed};
 
 /// Copies the template to `data`, which must not be there yet; makes the template first if needed.
 pub fn copy_to(flavour: Flavour, data: &Path) {
@@ -41,7 +41,7 @@ fn ready_template(flavour: Flavour) -> PathBuf {
 fn initialise(flavour: Flavour) -> Command {
     let mut command = match flavour {
         Flavour::MariaDb => {
-            let mut command = Command::new("mariadb-install-db");
+            let mut command = installed("mariadb-install-db");
             // Forced: else it wants the name of the machine to resolve.
             command.args([
                 "--no-defaults",

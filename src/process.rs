@@ -1,14 +1,16 @@
-//! Child processes that never outlive this one.
+//! Child processes that never outlive this one, and where programs are.
 
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process, set_parent_process_death_signal};
 
 /// How often an ending process is looked at.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -43,6 +45,27 @@ impl Process {
         self.child.try_wait()
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal, which must not be meant for a process that was seen to have ended.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        // Not reaped, so the id cannot belong to another process.
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
+    /// Waits, and blocks the thread, until it has ended by itself.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait()
+    }
+
     /// Asks it to end (SIGTERM) and waits for that, at most so long.
     ///
     /// # Errors
@@ -51,8 +74,7 @@ impl Process {
         if let Some(status) = self.child.try_wait()? {
             return Ok(Some(status));
         }
-        // Not reaped, so the id cannot belong to another process.
-        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        self.signal(Signal::TERM)?;
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -98,6 +120,17 @@ fn spawner() -> &'static Sender<Order> {
         });
         orders
     })
+}
+
+/// Where a program is: on the PATH, or in a directory where servers live and that is not on every user's
+/// PATH. None: it is not installed.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let others = ["/usr/sbin", "/usr/local/sbin", "/usr/local/mysql/bin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(others)
+        .map(|directory| directory.join(program))
+        .find(|file| file.is_file())
 }
 
 #[cfg(test)]
