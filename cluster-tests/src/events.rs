@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use weft_actors::ports::{EventStream, SourceError};
+use weft::mysql::source::ServerSource;
+use weft_actors::ports::{EventStream, SourceError, StreamFrom};
 
-use crate::servers::Flavour;
+use crate::servers::{Flavour, Server, ServerOptions};
 
 /// How long an event is awaited.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -37,6 +38,24 @@ pub fn write_rows(flavour: Flavour) -> u8 {
 /// Type of an event.
 pub fn kind(event: &[u8]) -> u8 {
     event[4]
+}
+
+/// The server as the source `sh.main` of node sh-1.
+pub fn source(server: &Server) -> ServerSource {
+    ServerSource::new(server.endpoint(), "sh.main", "sh-1")
+}
+
+/// A server with an empty table `shop.t`.
+pub async fn shop(flavour: Flavour) -> Server {
+    let server = Server::start(ServerOptions::of(flavour, 1)).await;
+    server.execute("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY, a VARCHAR(20))").await;
+    server
+}
+
+/// The place where the binlog ends now.
+pub async fn here(server: &Server) -> StreamFrom {
+    let (file, position) = server.binlog_position().await;
+    StreamFrom::Position { file, position }
 }
 
 /// Checks the canonical form and gives the event back.

@@ -4,67 +4,17 @@
 //! has them) and random pairs of strings, against a real MariaDB.
 
 use std::collections::BTreeSet;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
+use cluster_tests::servers::{Server, ServerOptions};
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, OptsBuilder};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tempfile::TempDir;
 use weft_core::key::collation::{id_of, supported_names, weigh};
 
-/// A server of this test's own; killed when dropped.
-struct Server {
-    process: Child,
-    socket: String,
-    _dir: TempDir,
-}
-
-impl Server {
-    fn start() -> Server {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let data = dir.path().join("data").display().to_string();
-        let socket = dir.path().join("s.sock").display().to_string();
-        let installed = Command::new("mariadb-install-db")
-            .args(["--no-defaults", "--force", "--user=root", "--auth-root-authentication-method=normal"])
-            .arg(format!("--datadir={data}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .expect("mariadb-install-db is installed");
-        assert!(installed.success(), "mariadb-install-db failed");
-        let process = Command::new("mariadbd")
-            .args(["--no-defaults", "--user=root", "--skip-networking"])
-            .args(["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M"])
-            .arg(format!("--datadir={data}"))
-            .arg(format!("--socket={socket}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("mariadbd is installed");
-        Server { process, socket, _dir: dir }
-    }
-
-    async fn connect(&self) -> Conn {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            let options = OptsBuilder::default().user(Some("root")).socket(Some(&self.socket));
-            match Conn::new(options).await {
-                Ok(conn) => return conn,
-                Err(error) if Instant::now() > deadline => panic!("the server does not answer: {error}"),
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-            }
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // A server that is gone already needs no killing.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// A server without a binlog, which nobody reads here.
+async fn start() -> Server {
+    Server::start(ServerOptions::new(1).arg("--skip-log-bin")).await
 }
 
 fn charset_of(collation: &str) -> &str {
@@ -73,8 +23,8 @@ fn charset_of(collation: &str) -> &str {
 
 #[tokio::test]
 async fn characters_are_equal_where_the_server_says_so() {
-    let server = Server::start();
-    let mut conn = server.connect().await;
+    let server = start().await;
+    let mut conn = server.conn().await;
     prepare(&mut conn).await;
     let cases = [
         "utf8mb4_general_ci",
@@ -102,8 +52,8 @@ async fn characters_are_equal_where_the_server_says_so() {
 
 #[tokio::test]
 async fn bytes_are_equal_where_the_server_says_so() {
-    let server = Server::start();
-    let mut conn = server.connect().await;
+    let server = start().await;
+    let mut conn = server.conn().await;
     prepare(&mut conn).await;
     let single = "SELECT character_set_name FROM information_schema.character_sets WHERE maxlen = 1";
     let single: BTreeSet<String> = conn.query(single).await.expect("read").into_iter().collect();
@@ -155,8 +105,8 @@ async fn hold_against_server(conn: &mut Conn, collation: &str, query: &str) {
 
 #[tokio::test]
 async fn strings_are_equal_where_a_unique_index_says_so() {
-    let server = Server::start();
-    let mut conn = server.connect().await;
+    let server = start().await;
+    let mut conn = server.conn().await;
     prepare(&mut conn).await;
     let mut rng = StdRng::seed_from_u64(7);
     for collation in supported_names().iter().filter(|name| **name != "binary") {

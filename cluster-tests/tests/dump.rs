@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use cluster_tests::events::*;
 use cluster_tests::on_both_flavours;
-use cluster_tests::servers::{Flavour, Server, ServerOptions};
+use cluster_tests::servers::Flavour;
 use cluster_tests::wait::wait_until;
-use weft::mysql::source::ServerSource;
 use weft_actors::ports::{Source, SourceError, StreamFrom};
 use weft_core::time::Micros;
 
@@ -28,21 +27,6 @@ on_both_flavours! {
     a_frozen_server_is_unreachable_after_a_silence
     dropping_the_dump_ends_the_servers_thread
     two_dumps_of_one_node_do_not_end_each_other
-}
-
-fn source(server: &Server) -> ServerSource {
-    ServerSource::new(server.endpoint(), "sh.main", "sh-1")
-}
-
-async fn shop(flavour: Flavour) -> Server {
-    let server = Server::start(ServerOptions::of(flavour, 1)).await;
-    server.execute("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY, a VARCHAR(20))").await;
-    server
-}
-
-async fn here(server: &Server) -> StreamFrom {
-    let (file, position) = server.binlog_position().await;
-    StreamFrom::Position { file, position }
 }
 
 async fn a_dump_by_position_gives_whole_transactions_in_canonical_form(flavour: Flavour) {

@@ -20,21 +20,6 @@ on_both_flavours! {
     a_table_is_described_as_it_stands
 }
 
-fn source(server: &Server) -> ServerSource {
-    ServerSource::new(server.endpoint(), "sh.main", "sh-1")
-}
-
-async fn shop(flavour: Flavour) -> Server {
-    let server = Server::start(ServerOptions::of(flavour, 1)).await;
-    server.execute("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY, a VARCHAR(20))").await;
-    server
-}
-
-async fn here(server: &Server) -> StreamFrom {
-    let (file, position) = server.binlog_position().await;
-    StreamFrom::Position { file, position }
-}
-
 async fn nodes_that_install_at_the_same_time_agree_where_the_history_begins(flavour: Flavour) {
     let server = Server::start(ServerOptions::of(flavour, 5)).await;
     let (a, b, c) = (source(&server), source(&server), source(&server));

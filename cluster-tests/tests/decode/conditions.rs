@@ -102,15 +102,15 @@ fn condition(random: &mut StdRng, depth: u32) -> String {
     }
 }
 
-#[test]
-fn a_condition_chooses_the_rows_that_the_server_chooses() {
+#[tokio::test]
+async fn a_condition_chooses_the_rows_that_the_server_chooses() {
     let seed = std::env::var("WEFT_SEED").map_or_else(
         |_| rand::random_range(0..1_000_000),
         |seed| seed.parse().expect("WEFT_SEED is a number"),
     );
     eprintln!("repeat with WEFT_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let server = Server::start(&["--binlog-row-metadata=FULL"]);
+    let server = Server::start(&["--binlog-row-metadata=FULL"]).await;
     server.run(&format!("CREATE DATABASE d; {}; {}; FLUSH LOGS;", table(), rows(&mut random)));
     let (assembled, format) = server.assembled(1, usize::MAX);
     let changes = changes(&assembled, &format, None);

@@ -128,9 +128,9 @@ fn replay(server: &Server, changes: &[Change], format: &Format, limit_bytes: usi
     count
 }
 
-#[test]
-fn every_type_reads_back_as_the_server_reads_it() {
-    let server = Server::start(&["--binlog-row-metadata=FULL"]);
+#[tokio::test]
+async fn every_type_reads_back_as_the_server_reads_it() {
+    let server = Server::start(&["--binlog-row-metadata=FULL"]).await;
     server.run(&format!("CREATE DATABASE s DEFAULT CHARACTER SET utf8mb4; USE s; CREATE TABLE src ({EVERY_TYPE}); CREATE TABLE dst LIKE src"));
     server.run("FLUSH BINARY LOGS");
     insert_every_type(&server);
@@ -166,9 +166,9 @@ fn every_type_reads_back_as_the_server_reads_it() {
     assert_eq!(texts(&plain)[..4], texts(&unpacked)[..4]);
 }
 
-#[test]
-fn without_metadata_the_servers_description_fills_in_names_and_signs() {
-    let server = Server::start(&["--binlog-row-metadata=NO_LOG"]);
+#[tokio::test]
+async fn without_metadata_the_servers_description_fills_in_names_and_signs() {
+    let server = Server::start(&["--binlog-row-metadata=NO_LOG"]).await;
     server.run(&format!("CREATE DATABASE s DEFAULT CHARACTER SET utf8mb4; USE s; CREATE TABLE src ({EVERY_TYPE}); CREATE TABLE dst LIKE src"));
     server.run("FLUSH BINARY LOGS");
     insert_every_type(&server);
@@ -197,9 +197,9 @@ fn without_metadata_the_servers_description_fills_in_names_and_signs() {
     assert_eq!(checksum(&server, "s.dst"), checksum(&server, "s.src"));
 }
 
-#[test]
-fn gathered_rows_of_many_transactions_and_tables_replay_in_order() {
-    let server = Server::start(&["--binlog-row-metadata=FULL"]);
+#[tokio::test]
+async fn gathered_rows_of_many_transactions_and_tables_replay_in_order() {
+    let server = Server::start(&["--binlog-row-metadata=FULL"]).await;
     server.run(
         "CREATE DATABASE s; USE s; CREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(200), UNIQUE (v));
          CREATE TABLE b (id INT PRIMARY KEY AUTO_INCREMENT, w DATETIME ON UPDATE NOW())",
@@ -223,9 +223,9 @@ fn gathered_rows_of_many_transactions_and_tables_replay_in_order() {
     }
 }
 
-#[test]
-fn key_lists_find_rows_by_the_primary_key_for_every_type_of_key() {
-    let server = Server::start(&["--binlog-row-metadata=FULL"]);
+#[tokio::test]
+async fn key_lists_find_rows_by_the_primary_key_for_every_type_of_key() {
+    let server = Server::start(&["--binlog-row-metadata=FULL"]).await;
     server.run("CREATE DATABASE s DEFAULT CHARACTER SET utf8mb4");
     let keys = [
         ("INT", "seq"),
@@ -270,9 +270,9 @@ fn key_lists_find_rows_by_the_primary_key_for_every_type_of_key() {
     }
 }
 
-#[test]
-fn the_stream_says_what_the_server_did() {
-    let server = Server::start(&["--binlog-row-metadata=FULL"]);
+#[tokio::test]
+async fn the_stream_says_what_the_server_did() {
+    let server = Server::start(&["--binlog-row-metadata=FULL"]).await;
     server.run("CREATE DATABASE s; USE s; CREATE TABLE t (id INT PRIMARY KEY, v TEXT); FLUSH BINARY LOGS");
     server.run(
         "USE s; INSERT INTO t VALUES (1, 'a');
@@ -340,9 +340,9 @@ fn the_stream_says_what_the_server_did() {
     assert_eq!(rows.sum::<usize>(), 1000);
 }
 
-#[test]
-fn what_is_not_replicated_yet_stops_the_stream_and_two_phase_alters_are_one() {
-    let server = Server::start(&["--binlog-row-metadata=FULL", "--binlog-alter-two-phase=ON"]);
+#[tokio::test]
+async fn what_is_not_replicated_yet_stops_the_stream_and_two_phase_alters_are_one() {
+    let server = Server::start(&["--binlog-row-metadata=FULL", "--binlog-alter-two-phase=ON"]).await;
     server.run("CREATE DATABASE s; USE s; CREATE TABLE t (id INT PRIMARY KEY); FLUSH BINARY LOGS");
     server.run("USE s; ALTER TABLE t ADD v INT; INSERT INTO t VALUES (1, 1); FLUSH BINARY LOGS");
     let (assembled, _) = server.assembled(2, 1 << 20);
