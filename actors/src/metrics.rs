@@ -98,6 +98,8 @@ declare! {
         "Row changes captured, by kind: insert, update, delete, evict.";
     BINLOG_RECONNECTS = Counter "weft_binlog_reconnects_total" ["database"]
         "Times that the binlog dump was opened again.";
+    BINLOG_SOURCE_SWITCHES = Counter "weft_binlog_source_switches_total" ["database"]
+        "Times that capture moved to another server of the instance, in the next SCN epoch.";
     BINLOG_LAG = Gauge "weft_binlog_lag_seconds" ["database"]
         "Now less the time of the newest change read from the instance.";
     BINLOG_CLOCK_SKEW = Gauge "weft_binlog_clock_skew_seconds" ["database"]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use weft_core::binlog::primary::{Candidate, LastCaptured};
 use weft_core::catalog::{CatalogEntry, CatalogId, TableVersion, UniqueKey};
 use weft_core::channel::recovery::StoredWatermark;
 use weft_core::flavour::Flavour;
@@ -24,16 +25,28 @@ pub trait Clock: Send + Sync {
 
 /// A source instance.
 pub trait Source: Send + Sync {
-    /// Who answers behind the address now, and how far its binlog has come.
-    fn identify(&self) -> BoxFuture<'_, Result<SourceIdentity, SourceError>>;
-    /// Opens the binlog dump. Events come in canonical form, checksums verified.
-    fn stream(&self, from: StreamFrom) -> BoxFuture<'_, Result<Box<dyn EventStream>, SourceError>>;
+    /// Finds the instance's primary, which all other calls go to from then on: who answers, and how far
+    /// its binlog has come. `last` is what was captured before.
+    fn identify(&self, last: Option<LastCaptured>) -> BoxFuture<'_, Result<SourceIdentity, SourceError>>;
+    /// Waits until the server that answers is not the primary any more and another one is, or why none
+    /// may be. `last` says what was captured whenever that is asked for.
+    fn moved(&self, last: Arc<dyn Fn() -> LastCaptured + Send + Sync>) -> BoxFuture<'_, ()>;
+    /// Opens the binlog dump of the server with this id: a place in its history says nothing at another
+    /// one, and the address may lead there meanwhile. Events come in canonical form, checksums verified.
+    fn stream(
+        &self,
+        from: StreamFrom,
+        server_id: u32,
+    ) -> BoxFuture<'_, Result<Box<dyn EventStream>, SourceError>>;
     /// What the server says of a table now; None if it is not there (any more).
     fn describe<'a>(&'a self, table: &'a TableName)
     -> BoxFuture<'a, Result<Option<TableFacts>, SourceError>>;
     /// Creates Weft's schema where it is missing, and reads or (first time) writes where the
     /// instance's captured history begins.
     fn install(&self) -> BoxFuture<'_, Result<CaptureStart, SourceError>>;
+    /// Stores in the instance that its history goes on under another server, in the next epoch, so that
+    /// a node without memory begins there. One that is stored already stays.
+    fn begin_epoch(&self, epoch: EpochStart) -> BoxFuture<'_, Result<(), SourceError>>;
     /// Position after which the channel begins: what was stored before, or `now`, which is stored.
     fn channel_start<'a>(&'a self, channel: &'a str, now: Scn) -> BoxFuture<'a, Result<Scn, SourceError>>;
     /// Writes the instance's heartbeat row; gives the server id, which can be set while a server runs.
@@ -43,12 +56,10 @@ pub trait Source: Send + Sync {
 /// Who answers behind an instance's address.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceIdentity {
-    pub server_id: u32,
+    pub server: Candidate,
     pub flavour: Flavour,
     /// As `SELECT VERSION()` says it.
     pub version: String,
-    /// `gtid_binlog_pos` on MariaDB, `gtid_executed` on MySQL.
-    pub gtid: GtidPosition,
     /// Name of the binlog file being written, and the position in it.
     pub file: String,
     pub position: u64,
@@ -58,14 +69,30 @@ pub struct SourceIdentity {
 /// that lost its data directory can read the same history again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaptureStart {
-    /// SCN epoch of the history's first server.
+    /// SCN epoch of the server that the instance's history is captured from.
     pub epoch: u32,
     pub server_id: u32,
+    /// File number 0: the epoch begins after `gtid`, wherever that is in the files.
     pub file: String,
     pub position: u64,
     pub gtid: GtidPosition,
+    /// Versions up to this time may be from earlier epochs; 0 in the first.
+    pub versions_to: Micros,
     /// It was written just now: the instance had no history with Weft.
     pub new: bool,
+}
+
+/// Where an epoch begins that is not the first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EpochStart {
+    pub epoch: u32,
+    pub server_id: u32,
+    /// Names of binlog files without the number.
+    pub log_base: String,
+    /// What was captured under the epochs before.
+    pub gtid: GtidPosition,
+    /// The newest version that was.
+    pub versions_to: Micros,
 }
 
 /// Where a binlog dump begins.

@@ -75,9 +75,14 @@ pub struct Writer {
 impl Writer {
     /// Starts writing at the server. `number` tells writers apart: below 100.
     pub fn start(server: &Server, number: u32, seed: u64) -> Writer {
+        Writer::start_as(server.opts(), number, seed)
+    }
+
+    /// The same with an account and a place of one's own.
+    pub fn start_as(opts: Opts, number: u32, seed: u64) -> Writer {
         let stop = Arc::new(AtomicBool::new(false));
         let client = Client {
-            opts: server.opts(),
+            opts,
             number,
             sequence: 0,
             random: StdRng::seed_from_u64(seed),

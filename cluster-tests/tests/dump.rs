@@ -33,7 +33,7 @@ async fn a_dump_by_position_gives_whole_transactions_in_canonical_form(flavour: 
     let server = shop(flavour).await;
     let from = here(&server).await;
     server.execute("INSERT INTO shop.t VALUES (1, 'first row')").await;
-    let mut stream = source(&server).stream(from).await.expect("the position is there");
+    let mut stream = source(&server).stream(from, server.server_id()).await.expect("the position is there");
     let events = read_until(&mut stream, |event| kind(event) == XID).await;
 
     assert_eq!(kinds(&events[..2]), [ROTATE, FORMAT_DESCRIPTION]);
@@ -53,9 +53,10 @@ async fn a_dump_by_gtid_begins_after_it(flavour: Flavour) {
     let server = shop(flavour).await;
     server.execute("INSERT INTO shop.t VALUES (1, 'before')").await;
     let source = source(&server);
-    let gtid = source.identify().await.expect("the server answers").gtid;
+    let gtid = source.identify(None).await.expect("the server answers").server.gtids;
     server.execute("INSERT INTO shop.t VALUES (2, 'after')").await;
-    let mut stream = source.stream(StreamFrom::Gtid(gtid)).await.expect("the GTID is there");
+    let mut stream =
+        source.stream(StreamFrom::Gtid(gtid), server.server_id()).await.expect("the GTID is there");
     let events = read_until(&mut stream, |event| kind(event) == XID).await;
     assert!(events.iter().any(|event| contains(event, "after")));
     assert!(!events.iter().any(|event| contains(event, "before")));
@@ -63,7 +64,8 @@ async fn a_dump_by_gtid_begins_after_it(flavour: Flavour) {
 
 async fn the_dump_follows_a_rotation_of_the_file(flavour: Flavour) {
     let server = shop(flavour).await;
-    let mut stream = source(&server).stream(here(&server).await).await.expect("the position is there");
+    let mut stream =
+        source(&server).stream(here(&server).await, server.server_id()).await.expect("the position is there");
     server.execute("FLUSH BINARY LOGS; INSERT INTO shop.t VALUES (1, 'next file')").await;
     let events = read_until(&mut stream, |event| kind(event) == XID).await;
     let next = server.binlog_files().await.pop().expect("there is a file");
@@ -73,7 +75,8 @@ async fn the_dump_follows_a_rotation_of_the_file(flavour: Flavour) {
 
 async fn checksums_may_be_switched_off_and_on_while_the_dump_runs(flavour: Flavour) {
     let server = shop(flavour).await;
-    let mut stream = source(&server).stream(here(&server).await).await.expect("the position is there");
+    let mut stream =
+        source(&server).stream(here(&server).await, server.server_id()).await.expect("the position is there");
     for (id, checksum) in [(1, "NONE"), (2, "CRC32"), (3, "NONE")] {
         server
             .execute(&format!(
@@ -86,7 +89,7 @@ async fn checksums_may_be_switched_off_and_on_while_the_dump_runs(flavour: Flavo
     }
     // A dump that begins in a file without checksums.
     let from = here(&server).await;
-    let mut stream = source(&server).stream(from).await.expect("the position is there");
+    let mut stream = source(&server).stream(from, server.server_id()).await.expect("the position is there");
     server.execute("INSERT INTO shop.t VALUES (4, 'row 4')").await;
     let events = read_until(&mut stream, |event| kind(event) == XID).await;
     assert!(events.iter().any(|event| event.ends_with(b"row 4")));
@@ -95,7 +98,8 @@ async fn checksums_may_be_switched_off_and_on_while_the_dump_runs(flavour: Flavo
 async fn a_large_event_comes_whole_past_the_packet_limit(flavour: Flavour) {
     let server = shop(flavour).await;
     server.execute("CREATE TABLE shop.big (id INT PRIMARY KEY, a LONGBLOB)").await;
-    let mut stream = source(&server).stream(here(&server).await).await.expect("the position is there");
+    let mut stream =
+        source(&server).stream(here(&server).await, server.server_id()).await.expect("the position is there");
     const BYTES: usize = 40 << 20;
     server.execute("SET GLOBAL max_allowed_packet = 64 << 20").await;
     server.execute(&format!("INSERT INTO shop.big VALUES (1, REPEAT('x', {BYTES}))")).await;
@@ -116,7 +120,7 @@ async fn an_event_damaged_on_disk_is_refused_with_its_place(flavour: Flavour) {
     bytes[at] ^= 1;
     std::fs::write(&path, bytes).expect("the binlog file can be written");
 
-    let error = match source(&server).stream(from).await {
+    let error = match source(&server).stream(from, server.server_id()).await {
         Err(error) => error,
         Ok(mut stream) => failure(&mut stream).await,
     };
@@ -128,7 +132,8 @@ async fn an_event_damaged_on_disk_is_refused_with_its_place(flavour: Flavour) {
 #[tokio::test]
 async fn tables_of_every_type_and_compressed_events_come_through() {
     let server = shop(Flavour::MariaDb).await;
-    let mut stream = source(&server).stream(here(&server).await).await.expect("the position is there");
+    let mut stream =
+        source(&server).stream(here(&server).await, server.server_id()).await.expect("the position is there");
     server
         .execute(
             "SET GLOBAL log_bin_compress = ON, log_bin_compress_min_len = 10;
@@ -154,7 +159,8 @@ async fn tables_of_every_type_and_compressed_events_come_through() {
 
 async fn heartbeats_come_while_nothing_is_written(flavour: Flavour) {
     let server = shop(flavour).await;
-    let mut stream = source(&server).stream(here(&server).await).await.expect("the position is there");
+    let mut stream =
+        source(&server).stream(here(&server).await, server.server_id()).await.expect("the position is there");
     let events = read_until(&mut stream, |event| kind(event) == HEARTBEAT).await;
     let (file, position) = server.binlog_position().await;
     let beat = events.last().expect("the heartbeat itself");
@@ -166,7 +172,7 @@ async fn a_purged_position_and_a_purged_gtid_are_told_at_once(flavour: Flavour) 
     let server = shop(flavour).await;
     let source = source(&server);
     let position = here(&server).await;
-    let gtid = source.identify().await.expect("the server answers").gtid;
+    let gtid = source.identify(None).await.expect("the server answers").server.gtids;
     server.execute("INSERT INTO shop.t VALUES (1, 'lost'); FLUSH BINARY LOGS").await;
     let newest = server.binlog_files().await.pop().expect("there is a file");
     wait_until(DEADLINE, "the purge", async || {
@@ -176,7 +182,7 @@ async fn a_purged_position_and_a_purged_gtid_are_told_at_once(flavour: Flavour) 
     })
     .await;
     for from in [position, StreamFrom::Gtid(gtid)] {
-        let error = source.stream(from.clone()).await.err().expect("it is purged");
+        let error = source.stream(from.clone(), server.server_id()).await.err().expect("it is purged");
         assert!(matches!(error, SourceError::Purged(_)), "{from:?}: {error:?}");
     }
 }
@@ -186,7 +192,7 @@ async fn a_position_too_large_for_the_dump_command_never_means_the_beginning(fla
     let (file, _) = server.binlog_position().await;
     for file in [file, "binlog.000999".into()] {
         let from = StreamFrom::Position { file, position: 5 << 30 };
-        let outcome = source(&server).stream(from.clone()).await;
+        let outcome = source(&server).stream(from.clone(), server.server_id()).await;
         assert!(matches!(outcome.err(), Some(SourceError::Purged(_) | SourceError::Refused(_))), "{from:?}");
     }
 }
@@ -195,7 +201,7 @@ async fn a_position_past_the_end_is_refused_and_not_taken_for_purged(flavour: Fl
     let server = shop(flavour).await;
     let (file, position) = server.binlog_position().await;
     let from = StreamFrom::Position { file, position: position + 1_000_000 };
-    let error = match source(&server).stream(from).await {
+    let error = match source(&server).stream(from, server.server_id()).await {
         Err(error) => error,
         Ok(mut stream) => failure(&mut stream).await,
     };
@@ -206,7 +212,7 @@ async fn a_position_past_the_end_is_refused_and_not_taken_for_purged(flavour: Fl
         return;
     }
     let unknown = StreamFrom::Gtid("1-1-999".parse().expect("a GTID"));
-    let error = match source(&server).stream(unknown).await {
+    let error = match source(&server).stream(unknown, server.server_id()).await {
         Err(error) => error,
         Ok(mut stream) => failure(&mut stream).await,
     };
@@ -218,18 +224,18 @@ async fn a_killed_server_is_unreachable_and_the_same_source_reads_on_after_its_r
     let source = source(&server);
     source.install().await.expect("root may create");
     let from = here(&server).await;
-    let mut stream = source.stream(from.clone()).await.expect("the position is there");
+    let mut stream = source.stream(from.clone(), server.server_id()).await.expect("the position is there");
     server.kill9();
     let error = failure(&mut stream).await;
     assert!(matches!(error, SourceError::Unreachable(_)), "{error:?}");
     assert_eq!(stream.next().await, Err(error), "a dump that failed stays so");
-    assert!(matches!(source.identify().await, Err(SourceError::Unreachable(_))));
+    assert!(matches!(source.identify(None).await, Err(SourceError::Unreachable(_))));
     assert!(matches!(source.heartbeat(Micros(1)).await, Err(SourceError::Unreachable(_))));
 
     server.restart().await;
     source.heartbeat(Micros(2)).await.expect("the kept connection is replaced");
-    source.identify().await.expect("the kept connection is replaced");
-    let mut stream = source.stream(from).await.expect("the position is there");
+    source.identify(None).await.expect("the kept connection is replaced");
+    let mut stream = source.stream(from, server.server_id()).await.expect("the position is there");
     server.execute("INSERT INTO shop.t VALUES (1, 'after the crash')").await;
     read_until(&mut stream, |event| contains(event, "after the crash")).await;
 }
@@ -240,20 +246,21 @@ async fn a_clean_stop_a_kill_and_a_rival_replica_are_all_worth_a_reconnect(flavo
     let from = here(&server).await;
     let dumps = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
 
-    let mut stream = source.stream(from.clone()).await.expect("the position is there");
+    let mut stream = source.stream(from.clone(), server.server_id()).await.expect("the position is there");
     let id = server.query::<u64>(dumps).await[0];
     server.execute(&format!("KILL {id}")).await;
     let error = failure(&mut stream).await;
     assert!(matches!(error, SourceError::Unreachable(_)), "killed: {error:?}");
     drop(stream);
 
-    let mut stream = source.stream(from.clone()).await.expect("the position is there");
-    let rival = self::source(&server).stream(from.clone()).await.expect("the same id takes over");
+    let mut stream = source.stream(from.clone(), server.server_id()).await.expect("the position is there");
+    let rival =
+        self::source(&server).stream(from.clone(), server.server_id()).await.expect("the same id takes over");
     let error = failure(&mut stream).await;
     assert!(matches!(error, SourceError::Unreachable(_)), "rival: {error:?}");
     drop((stream, rival));
 
-    let mut stream = source.stream(from).await.expect("the position is there");
+    let mut stream = source.stream(from, server.server_id()).await.expect("the position is there");
     server.stop().await;
     let error = failure(&mut stream).await;
     assert!(matches!(error, SourceError::Unreachable(_)), "stopped: {error:?}");
@@ -261,7 +268,8 @@ async fn a_clean_stop_a_kill_and_a_rival_replica_are_all_worth_a_reconnect(flavo
 
 async fn a_frozen_server_is_unreachable_after_a_silence(flavour: Flavour) {
     let server = shop(flavour).await;
-    let mut stream = source(&server).stream(here(&server).await).await.expect("the position is there");
+    let mut stream =
+        source(&server).stream(here(&server).await, server.server_id()).await.expect("the position is there");
     server.sigstop();
     let error = failure(&mut stream).await;
     server.sigcont();
@@ -271,7 +279,8 @@ async fn a_frozen_server_is_unreachable_after_a_silence(flavour: Flavour) {
 async fn dropping_the_dump_ends_the_servers_thread(flavour: Flavour) {
     let server = shop(flavour).await;
     let dumps = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
-    let stream = source(&server).stream(here(&server).await).await.expect("the position is there");
+    let stream =
+        source(&server).stream(here(&server).await, server.server_id()).await.expect("the position is there");
     assert_eq!(server.query::<u64>(dumps).await, [1]);
     drop(stream);
     wait_until(DEADLINE, "the end of the dump thread", async || match server.query::<u64>(dumps).await[..] {
@@ -285,8 +294,8 @@ async fn two_dumps_of_one_node_do_not_end_each_other(flavour: Flavour) {
     let server = shop(flavour).await;
     let source = source(&server);
     let from = here(&server).await;
-    let mut first = source.stream(from.clone()).await.expect("the position is there");
-    let mut second = source.stream(from).await.expect("the position is there");
+    let mut first = source.stream(from.clone(), server.server_id()).await.expect("the position is there");
+    let mut second = source.stream(from, server.server_id()).await.expect("the position is there");
     server.execute("INSERT INTO shop.t VALUES (1, 'for both')").await;
     read_until(&mut first, |event| contains(event, "for both")).await;
     read_until(&mut second, |event| contains(event, "for both")).await;

@@ -39,7 +39,8 @@ async fn nodes_that_install_at_the_same_time_agree_where_the_history_begins(flav
     for from in
         [StreamFrom::Position { file: again.file, position: again.position }, StreamFrom::Gtid(again.gtid)]
     {
-        let mut stream = source(&server).stream(from).await.expect("the position is there");
+        let mut stream =
+            source(&server).stream(from, server.server_id()).await.expect("the position is there");
         let events = read_until(&mut stream, |event| contains(event, "CREATE DATABASE after_install")).await;
         assert!(
             events.iter().any(|event| kind(event) == write_rows(flavour)),
@@ -55,14 +56,14 @@ async fn a_missing_right_is_told_in_one_line_with_the_statements(flavour: Flavou
     let source = ServerSource::new(poor.clone(), "sh.main", "sh-1");
     for error in [
         source.install().await.expect_err("it may not create"),
-        source.identify().await.expect_err("it may not see the binlog"),
-        source.stream(here(&server).await).await.err().expect("it may not dump"),
+        source.identify(None).await.expect_err("it may not see the binlog"),
+        source.stream(here(&server).await, server.server_id()).await.err().expect("it may not dump"),
     ] {
         let SourceError::Refused(text) = &error else { panic!("{error:?}") };
         assert!(text.contains("TO 'poor'@'%'") && !text.contains('\n') && !text.contains("secret"), "{text}");
     }
     let wrong = Endpoint { password: "wrong".into(), ..poor };
-    let error = ServerSource::new(wrong, "sh.main", "sh-1").identify().await.expect_err("wrong password");
+    let error = ServerSource::new(wrong, "sh.main", "sh-1").identify(None).await.expect_err("wrong password");
     assert!(matches!(&error, SourceError::Refused(text) if text.contains("Access denied")), "{error:?}");
 }
 
@@ -82,15 +83,15 @@ async fn the_rights_that_the_errors_name_are_enough(flavour: Flavour) {
     let weft = Endpoint { user: "weft".into(), password: "secret".into(), ..server.endpoint() };
     let source = ServerSource::new(weft, "sh.main", "sh-1");
     source.install().await.expect("it may create the schema");
-    let identity = source.identify().await.expect("it may see the binlog");
+    let identity = source.identify(None).await.expect("it may see the binlog");
     source.heartbeat(Micros(1)).await.expect("it may write its own tables");
     let facts = source.describe(&TableName::new("shop", "t")).await.expect("it may see tables");
     assert_eq!(facts.expect("the table is there").primary_key, [0]);
     for from in [
-        StreamFrom::Gtid(identity.gtid),
+        StreamFrom::Gtid(identity.server.gtids),
         StreamFrom::Position { file: identity.file, position: identity.position },
     ] {
-        let mut stream = source.stream(from).await.expect("it may dump");
+        let mut stream = source.stream(from, server.server_id()).await.expect("it may dump");
         read_until(&mut stream, |event| kind(event) == HEARTBEAT).await;
     }
 }

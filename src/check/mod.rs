@@ -17,7 +17,7 @@ use weft_core::tables::TableFilter;
 
 pub use finding::{Finding, Level};
 
-use crate::config::{Channel, ConfigError, Deployment, Direction, Instance};
+use crate::config::{Channel, ConfigError, Deployment, Direction, Instance, Server};
 use facts::InstanceFacts;
 use probes::{Link, Subject};
 
@@ -45,17 +45,16 @@ pub async fn run(deployment: &Deployment, site: Option<&str>) -> Result<Vec<Find
     let mut facts = BTreeMap::new();
     let mut looking = Vec::new();
     for instance in instances {
-        let server = instance.server()?;
+        let servers = instance.servers()?;
         let filters = filters_of(deployment, &instance.name);
-        looking.push(async move { (instance, gather::gather(&instance.name, &server, &filters).await) });
+        looking.push(async move { (instance, gather_all(&instance.name, &servers, &filters).await) });
     }
     for (instance, gathered) in join_all(looking).await {
-        match gathered {
-            Err(finding) => findings.push(finding),
-            Ok(read) => {
-                findings.extend(of_instance(deployment, instance, &read));
-                facts.insert(instance.name.clone(), read);
-            }
+        findings.extend(gathered.unreachable);
+        findings.extend(gathered.standbys.iter().flat_map(probes::standby));
+        if let Some(read) = gathered.primary {
+            findings.extend(of_instance(deployment, instance, &read));
+            facts.insert(instance.name.clone(), read);
         }
     }
     findings.extend(probes::equal_server_ids(&facts));
@@ -80,15 +79,46 @@ pub async fn run(deployment: &Deployment, site: Option<&str>) -> Result<Vec<Find
 pub async fn fatal(deployment: &Deployment, instance: &str) -> Result<Vec<Finding>, ConfigError> {
     let instance = &deployment.instances[instance];
     let filters = filters_of(deployment, &instance.name);
-    let mut findings = match gather::gather(&instance.name, &instance.server()?, &filters).await {
-        Err(finding) => vec![finding],
-        Ok(facts) => of_instance(deployment, instance, &facts),
-    };
+    let gathered = gather_all(&instance.name, &instance.servers()?, &filters).await;
+    let mut findings = gathered.unreachable;
+    findings.extend(gathered.primary.iter().flat_map(|facts| of_instance(deployment, instance, facts)));
     findings.retain(|finding| {
         let stays = finding.level == Level::Error && finding.code != "unreachable";
         stays && !TOLERABLE.contains(&finding.code)
     });
     Ok(findings)
+}
+
+/// What the servers of an instance say.
+struct Gathered {
+    /// The one that takes writes; the first that answers where several do.
+    primary: Option<InstanceFacts>,
+    /// The others.
+    standbys: Vec<InstanceFacts>,
+    unreachable: Vec<Finding>,
+}
+
+async fn gather_all(instance: &str, servers: &[Server], filters: &[TableFilter]) -> Gathered {
+    let looking = servers.iter().map(|server| gather::gather(instance, server, filters));
+    let mut gathered = Gathered { primary: None, standbys: Vec::new(), unreachable: Vec::new() };
+    for looked in join_all(looking).await {
+        match looked {
+            Ok(facts) => gathered.standbys.push(facts),
+            Err(finding) => gathered.unreachable.push(finding),
+        }
+    }
+    let writable = gathered.standbys.iter().position(|facts| !facts.is_on("read_only"));
+    // What is wrong with an only server is said of it; of several, a read-only one is no primary.
+    if let Some(primary) = writable.or((servers.len() == 1 && !gathered.standbys.is_empty()).then_some(0)) {
+        gathered.primary = Some(gathered.standbys.remove(primary));
+        // Without it the instance works; it only has nothing to fall back on.
+        gathered.unreachable.iter_mut().for_each(|finding| finding.level = Level::Warning);
+    } else if gathered.unreachable.len() < servers.len() {
+        let what = "none of its servers that can be reached takes writes";
+        let fix = "start the primary, or promote a replica: STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = OFF";
+        gathered.unreachable.push(Finding::error("unreachable", instance, what, fix));
+    }
+    gathered
 }
 
 /// The table filters of the channels that touch the instance.

@@ -15,9 +15,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::config::{Deployment, Instance};
+use crate::config::{Deployment, Instance, Server};
 use crate::demo::{self, DemoOptions};
 use crate::error::Failure;
+use crate::mysql::connect::Endpoint;
+use crate::mysql::servers::Servers;
 use crate::{log, node, uninstall};
 use args::{Args, Command};
 
@@ -59,7 +61,7 @@ fn run(command: Command) -> Result<u8, Failure> {
             Command::Verify(verify) => verify::run(&verify).await,
             Command::Uninstall(args) => {
                 let deployment = Deployment::load(&args.config)?;
-                let endpoint = known_instance(&deployment, &args.instance)?.server()?.endpoint();
+                let endpoint = primary_of(known_instance(&deployment, &args.instance)?).await?;
                 let done = uninstall::run(&endpoint, |report| print!("{report}")).await;
                 done.map(|()| 0).map_err(|error| Failure::Failed(error.to_string()))
             }
@@ -70,6 +72,17 @@ fn run(command: Command) -> Result<u8, Failure> {
             }
         }
     })
+}
+
+/// Where the instance's primary is. An only server is taken for it without asking: whoever connects
+/// says what is wrong with it.
+async fn primary_of(instance: &Instance) -> Result<Endpoint, Failure> {
+    let endpoints: Vec<Endpoint> = instance.servers()?.iter().map(Server::endpoint).collect();
+    let servers = Servers::new(&instance.name, endpoints);
+    if !servers.is_known() {
+        servers.find(None).await.map_err(|error| Failure::Failed(error.to_string()))?;
+    }
+    Ok(servers.primary().endpoint)
 }
 
 /// Refuses an instance that the configuration does not have.

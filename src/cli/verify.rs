@@ -20,16 +20,17 @@ pub async fn run(args: &VerifyArgs) -> Result<u8, Failure> {
     let wanted = |name: &String| args.channel.as_ref().is_none_or(|channel| channel == name);
     let mut pairs: Vec<PairToCompare> = Vec::new();
     for (channel, direction) in deployment.directions().filter(|(channel, _)| wanted(&channel.name)) {
-        let named =
-            |name: &String| Ok::<_, Failure>((name.clone(), deployment.instances[name].server()?.endpoint()));
+        let named = async |name: &String| {
+            Ok::<_, Failure>((name.clone(), super::primary_of(&deployment.instances[name]).await?))
+        };
         let there_and_back = |pair: &&PairToCompare| {
             pair.channel == channel.name && pair.left.0 == direction.to && pair.right.0 == direction.from
         };
         if pairs.iter().find(there_and_back).is_none() {
             pairs.push(PairToCompare {
                 channel: channel.name.clone(),
-                left: named(&direction.from)?,
-                right: named(&direction.to)?,
+                left: named(&direction.from).await?,
+                right: named(&direction.to).await?,
                 left_tables: channel.tables_at(&direction.from),
                 right_tables: channel.tables_at(&direction.to),
                 transforms: channel.transforms(direction),

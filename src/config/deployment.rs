@@ -175,7 +175,7 @@ impl Deployment {
         for other in self.instances.values() {
             let (what, fix) = if other.id == new.id {
                 ("their names give the same id", "rename one of them")
-            } else if other.place() == new.place() {
+            } else if other.places().any(|place| new.places().any(|of_new| of_new == place)) {
                 ("they are the same server", "give each instance its own url")
             } else {
                 continue;

@@ -29,7 +29,8 @@ pub struct Instance {
     /// How often the heartbeat row is written; None: never.
     pub heartbeat: Option<Duration>,
     file: PathBuf,
-    url: ServerUrl,
+    /// In the file's order; at least one.
+    urls: Vec<ServerUrl>,
     /// Key and path; relative paths begin at the configuration file's directory.
     password_file: Option<(String, Template)>,
     tls: InstanceTls,
@@ -103,16 +104,7 @@ impl Instance {
         raw: &RawInstance,
     ) -> Result<Instance, Problem> {
         let key = format!("sites.{site}.instances.{short}");
-        let (url_key, url) = the_url(&key, raw)?;
-        let url = ServerUrl::parse(&url_key, url)?;
-        if raw.password_file.is_some() && url.password.is_some() {
-            return Err(Problem::Clash {
-                key: url_key,
-                other: format!("{key}.password_file"),
-                what: "both give a password".to_owned(),
-                fix: "keep one of them".to_owned(),
-            });
-        }
+        let urls = the_urls(&key, raw)?;
         let of = |name: &str| format!("{key}.{name}");
         let buffer =
             within(&of("buffer"), raw.buffer, ByteSize::gib(64), ByteSize::mib(256), ByteSize::gib(1 << 20))?;
@@ -150,40 +142,47 @@ impl Instance {
             conflict_window: conflict_window.0,
             heartbeat,
             file: file.to_owned(),
-            url,
+            urls,
             password_file,
             tls: InstanceTls::check(&of("tls"), raw.tls.as_ref())?,
         })
     }
 
-    /// `host:port` as the file has it.
-    pub fn place(&self) -> String {
-        self.url.place()
+    /// `host:port` of each server, as the file has it.
+    pub fn places(&self) -> impl Iterator<Item = String> + '_ {
+        self.urls.iter().map(ServerUrl::place)
     }
 
-    /// How to reach the instance.
+    /// How to reach the instance's servers, in the file's order; at least one.
     ///
     /// # Errors
     /// A variable that is not set, a password file that cannot be read.
-    pub fn server(&self) -> Result<Server, ConfigError> {
-        self.server_with(&process_environment)
+    pub fn servers(&self) -> Result<Vec<Server>, ConfigError> {
+        self.servers_with(&process_environment)
             .map_err(|problem| ConfigError { file: self.file.clone(), problem })
     }
 
-    pub(super) fn server_with(&self, lookup: Lookup<'_>) -> Result<Server, Problem> {
-        let password = match (&self.url.password, &self.password_file) {
-            (Some(password), _) => password.reveal().resolve(lookup)?,
-            (None, Some((key, path))) => read_secret(key, &self.beside(&path.resolve(lookup)?))?,
-            (None, None) => String::new(),
+    pub(super) fn servers_with(&self, lookup: Lookup<'_>) -> Result<Vec<Server>, Problem> {
+        let from_file = match &self.password_file {
+            Some((key, path)) => read_secret(key, &self.beside(&path.resolve(lookup)?))?,
+            None => String::new(),
         };
-        let ca = self.tls.ca.as_ref().map(|path| path.resolve(lookup)).transpose()?;
-        Ok(Server {
-            host: self.url.host.resolve(lookup)?,
-            port: self.url.resolve_port(lookup)?,
-            user: self.url.user.resolve(lookup)?,
-            password: Secret::new(password),
-            tls: Tls { mode: self.tls.mode, ca: ca.map(|path| self.beside(&path)) },
-        })
+        let ca =
+            self.tls.ca.as_ref().map(|path| path.resolve(lookup)).transpose()?.map(|path| self.beside(&path));
+        let server = |url: &ServerUrl| {
+            let password = match &url.password {
+                Some(password) => password.reveal().resolve(lookup)?,
+                None => from_file.clone(),
+            };
+            Ok(Server {
+                host: url.host.resolve(lookup)?,
+                port: url.resolve_port(lookup)?,
+                user: url.user.resolve(lookup)?,
+                password: Secret::new(password),
+                tls: Tls { mode: self.tls.mode, ca: ca.clone() },
+            })
+        };
+        self.urls.iter().map(server).collect()
     }
 
     fn beside(&self, path: &str) -> PathBuf {
@@ -191,20 +190,42 @@ impl Instance {
     }
 }
 
-/// The one url of the instance, with its key.
-fn the_url<'a>(key: &str, raw: &'a RawInstance) -> Result<(String, &'a str), Problem> {
-    match (&raw.url, raw.urls.as_deref()) {
-        (Some(url), None) => Ok((format!("{key}.url"), url)),
-        (None, Some([url])) => Ok((format!("{key}.urls"), url)),
-        (None, None | Some([])) => Err(Problem::Missing { key: format!("{key}.url") }),
-        (None, Some(_)) => Err(Problem::NotBuilt { keys: vec![format!("{key}.urls")] }),
-        (Some(_), Some(_)) => Err(Problem::Clash {
-            key: format!("{key}.url"),
-            other: format!("{key}.urls"),
-            what: "both say where the instance is".to_owned(),
-            fix: "keep one of them".to_owned(),
-        }),
+/// The urls of the instance, none twice.
+fn the_urls(key: &str, raw: &RawInstance) -> Result<Vec<ServerUrl>, Problem> {
+    let (url_key, texts) = match (&raw.url, raw.urls.as_deref()) {
+        (Some(url), None) => (format!("{key}.url"), std::slice::from_ref(url)),
+        (None, Some(urls)) if !urls.is_empty() => (format!("{key}.urls"), urls),
+        (None, _) => return Err(Problem::Missing { key: format!("{key}.url") }),
+        (Some(_), Some(_)) => {
+            return Err(Problem::Clash {
+                key: format!("{key}.url"),
+                other: format!("{key}.urls"),
+                what: "both say where the instance is".to_owned(),
+                fix: "keep one of them".to_owned(),
+            });
+        }
+    };
+    let mut urls: Vec<ServerUrl> = Vec::new();
+    for text in texts {
+        let url = ServerUrl::parse(&url_key, text)?;
+        if raw.password_file.is_some() && url.password.is_some() {
+            return Err(Problem::Clash {
+                key: url_key,
+                other: format!("{key}.password_file"),
+                what: "both give a password".to_owned(),
+                fix: "keep one of them".to_owned(),
+            });
+        }
+        if urls.iter().any(|other| other.place() == url.place()) {
+            return Err(Problem::Malformed {
+                key: url_key,
+                cause: format!("it names {} twice", url.place()),
+                allowed: "each server of the instance once".to_owned(),
+            });
+        }
+        urls.push(url);
     }
+    Ok(urls)
 }
 
 /// Longest secret file in bytes; more is not a password.

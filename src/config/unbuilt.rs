@@ -43,7 +43,6 @@ impl Found {
     }
 
     fn instance(&mut self, path: &str, instance: &RawInstance) {
-        self.when(path, "urls", instance.urls.as_ref().is_some_and(|urls| urls.len() > 1));
         self.when(path, "apply", instance.apply.is_some());
         // The driver holds every certificate that it verifies against the host's name too.
         let by_authority = instance.tls.as_ref().is_some_and(|tls| tls.mode == RawTlsMode::VerifyCa);

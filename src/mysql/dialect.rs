@@ -94,6 +94,16 @@ impl Dialect {
         }
     }
 
+    /// The columns of that answer that say whether the replica receives, whether it applies, and the
+    /// server id of whom it replicates from.
+    pub fn replica_columns(self) -> [&'static str; 3] {
+        if self.is_mysql_since((8, 0, 22)) {
+            ["Replica_IO_Running", "Replica_SQL_Running", "Source_Server_Id"]
+        } else {
+            ["Slave_IO_Running", "Slave_SQL_Running", "Master_Server_Id"]
+        }
+    }
+
     /// The statements that end native replication into the server.
     pub fn leave_replication(self) -> &'static str {
         match self.flavour {

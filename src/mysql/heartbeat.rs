@@ -7,7 +7,10 @@ use weft_core::time::Micros;
 
 use super::lane::Lane;
 
-const WRITE: &str = "INSERT INTO `weft`.`heartbeat` (`instance`, `written`, `node`) VALUES (?, ?, ?) \
+/// A read-only server is not written, whatever the account may: it was demoted, and what is written there
+/// is lost when its replica takes over.
+const WRITE: &str = "INSERT INTO `weft`.`heartbeat` (`instance`, `written`, `node`) \
+     SELECT ?, ?, ? FROM DUAL WHERE @@GLOBAL.read_only = 0 \
      ON DUPLICATE KEY UPDATE `written` = VALUES(`written`), `node` = VALUES(`node`)";
 
 /// Not the session's own, which it got when it was opened.

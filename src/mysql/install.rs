@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use futures::FutureExt;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use weft_actors::ports::{CaptureStart, SourceError};
+use weft_actors::ports::{CaptureStart, EpochStart, SourceError};
+use weft_core::binlog::resume::log_name;
 use weft_core::scn::Scn;
+use weft_core::time::Micros;
 
 use super::identify::{consistent_position, no_binlog, parse_gtid};
 use super::lane::Lane;
@@ -22,8 +24,12 @@ struct Stored {
     file: String,
     position: u64,
     gtid: String,
+    versions_to: u64,
     new: bool,
 }
+
+/// A row of `weft.capture` as it is read.
+type Row = (u32, u32, String, u64, String, u64);
 
 /// Creates what is missing and reads, or the first time writes, where the history begins.
 ///
@@ -43,6 +49,7 @@ pub(super) async fn install(lane: &Lane, instance: &str) -> Result<CaptureStart,
         file: stored.file,
         position: stored.position,
         gtid,
+        versions_to: Micros(stored.versions_to),
         new: stored.new,
     })
 }
@@ -99,20 +106,39 @@ async fn begin(conn: &mut Conn, instance: String) -> Result<Option<Stored>, mysq
 }
 
 async fn read(conn: &mut Conn, instance: &str, new: bool) -> Result<Option<Stored>, mysql_async::Error> {
-    let row: Option<(u32, u32, String, u64, String)> = conn
+    let row: Option<Row> = conn
         .exec_first(
-            "SELECT `epoch`, `server_id`, `file`, `position`, `gtid` FROM `weft`.`capture` WHERE `instance` = ?",
+            "SELECT `epoch`, `server_id`, `file`, `position`, `gtid`, `versions_to` FROM `weft`.`capture` \
+             WHERE `instance` = ?",
             (instance,),
         )
         .await?;
-    Ok(row.map(|(epoch, server_id, file, position, gtid)| Stored {
+    Ok(row.map(|(epoch, server_id, file, position, gtid, versions_to)| Stored {
         epoch,
         server_id,
         file,
         position,
         gtid,
+        versions_to,
         new,
     }))
+}
+
+/// See [`weft_actors::ports::Source::begin_epoch`]. Only at that very server, and over no later epoch.
+pub(super) async fn begin_epoch(lane: &Lane, instance: &str, start: EpochStart) -> Result<(), SourceError> {
+    let EpochStart { epoch, server_id, log_base, gtid, versions_to } = start;
+    let file = log_name(&log_base, 0);
+    let row =
+        (epoch, server_id, file, gtid.to_string(), versions_to.0, instance.to_owned(), epoch, server_id);
+    lane.run("storing where the epoch begins", |conn| {
+        conn.exec_drop(
+            "UPDATE `weft`.`capture` SET `epoch` = ?, `server_id` = ?, `file` = ?, `position` = 0, `gtid` = ?, \
+             `versions_to` = ? WHERE `instance` = ? AND `epoch` < ? AND @@GLOBAL.server_id = ?",
+            row.clone(),
+        )
+        .boxed()
+    })
+    .await
 }
 
 /// The SCN after which the channel begins: the one stored, or `now`, which is stored then.

@@ -1,5 +1,6 @@
 //! A session that is kept between calls and opened again when it broke.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -10,25 +11,27 @@ use weft_actors::ports::SourceError;
 use super::connect::{Endpoint, Role, cause, connect, is_connection_lost};
 use super::dialect::Dialect;
 use super::schema::source_grants;
+use super::servers::{Primary, Servers};
 
 /// One session for calls of one kind; the next call waits until the one before it is through.
 #[derive(Debug)]
 pub(super) struct Lane {
-    endpoint: Endpoint,
+    servers: Arc<Servers>,
     timeout: Duration,
     /// Taken out during a call: a call that fails or is cancelled midway leaves none behind, so
-    /// that nobody reads its answer as their own.
-    kept: Mutex<Option<Conn>>,
+    /// that nobody reads its answer as their own. Kept for the primary that it was opened to.
+    kept: Mutex<Option<(Primary, Conn)>>,
 }
 
 impl Lane {
     /// `timeout` bounds a call, connecting included.
-    pub(super) fn new(endpoint: Endpoint, timeout: Duration) -> Lane {
-        Lane { endpoint, timeout, kept: Mutex::new(None) }
+    pub(super) fn new(servers: Arc<Servers>, timeout: Duration) -> Lane {
+        Lane { servers, timeout, kept: Mutex::new(None) }
     }
 
-    pub(super) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// Where calls go now.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        self.servers.primary().endpoint
     }
 
     /// Runs the statements of `call`, which may run twice: a kept session that turns out dead is
@@ -42,7 +45,7 @@ impl Lane {
             Ok(result) => result,
             Err(_) => Err(SourceError::Unreachable(format!(
                 "{what} at {}: no answer within {} s",
-                self.endpoint.address(),
+                self.endpoint().address(),
                 limit.as_secs()
             ))),
         }
@@ -53,35 +56,38 @@ impl Lane {
         F: for<'a> Fn(&'a mut Conn) -> BoxFuture<'a, Result<T, Error>> + Send + Sync,
     {
         let mut kept = self.kept.lock().await;
-        if let Some(mut conn) = kept.take() {
+        let primary = self.servers.primary();
+        let endpoint = &primary.endpoint;
+        if let Some((_, mut conn)) = kept.take().filter(|(of, _)| *of == primary) {
             let dialect = Dialect::of(&conn);
             match call(&mut conn).await {
                 Ok(answer) => {
-                    *kept = Some(conn);
+                    *kept = Some((primary, conn));
                     return Ok(answer);
                 }
                 Err(error) if is_connection_lost(&error) => {}
-                Err(error) => return Err(self.failed(dialect, what, &error)),
+                Err(error) => return Err(failed(endpoint, dialect, what, &error)),
             }
         }
-        let mut conn = connect(&self.endpoint, Role::Control).await?;
+        let mut conn = connect(endpoint, Role::Control).await?;
         let dialect = Dialect::of(&conn);
         match call(&mut conn).await {
             Ok(answer) => {
-                *kept = Some(conn);
+                *kept = Some((primary, conn));
                 Ok(answer)
             }
-            Err(error) => Err(self.failed(dialect, what, &error)),
+            Err(error) => Err(failed(endpoint, dialect, what, &error)),
         }
     }
+}
 
-    fn failed(&self, dialect: Dialect, what: &str, error: &Error) -> SourceError {
-        let text = format!("{what} at {}: {}", self.endpoint.address(), cause(error));
-        match error {
-            error if is_connection_lost(error) => SourceError::Unreachable(text),
-            Error::Server(server) if TRY_AGAIN.contains(&server.code) => SourceError::Unreachable(text),
-            error => SourceError::Refused(text + &fix(dialect, &self.endpoint.user, error)),
-        }
+/// The error of a call, with the rights that mend it.
+pub(super) fn failed(endpoint: &Endpoint, dialect: Dialect, what: &str, error: &Error) -> SourceError {
+    let text = format!("{what} at {}: {}", endpoint.address(), cause(error));
+    match error {
+        error if is_connection_lost(error) => SourceError::Unreachable(text),
+        Error::Server(server) if TRY_AGAIN.contains(&server.code) => SourceError::Unreachable(text),
+        error => SourceError::Refused(text + &fix(dialect, &endpoint.user, error)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The real ports to MariaDB and MySQL: one account, one address, sessions whose settings are all explicit.
+//! The real ports to MariaDB and MySQL: one account, sessions whose settings are all explicit.
 
 pub mod connect;
 mod describe;
@@ -9,6 +9,7 @@ pub mod identify;
 mod install;
 mod lane;
 pub mod schema;
+pub mod servers;
 pub mod source;
 mod stream;
 pub mod target;

@@ -76,15 +76,16 @@ CREATE TABLE IF NOT EXISTS `weft`.`heartbeat` (
   PRIMARY KEY (`instance`)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
 
-/// Where the captured history of the instance begins.
+/// Where the captured history of the instance begins: its newest epoch.
 const CAPTURE: &str = "\
 CREATE TABLE IF NOT EXISTS `weft`.`capture` (
   `instance` VARCHAR(130) NOT NULL,
-  `epoch` INT UNSIGNED NOT NULL COMMENT 'SCN epoch of the first server of the history',
+  `epoch` INT UNSIGNED NOT NULL COMMENT 'SCN epoch of the server, raised when capture moves to another',
   `server_id` INT UNSIGNED NOT NULL,
   `file` VARCHAR(255) NOT NULL,
   `position` BIGINT UNSIGNED NOT NULL,
-  `gtid` TEXT NOT NULL,
+  `gtid` TEXT NOT NULL COMMENT 'captured before; file number 0: the epoch begins after it',
+  `versions_to` BIGINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'newest version of earlier epochs, microseconds since 1970 UTC',
   PRIMARY KEY (`instance`)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
 

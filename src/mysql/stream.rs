@@ -15,6 +15,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
 use mysql_async::BinlogStream;
+use mysql_async::prelude::Queryable;
 use weft_actors::ports::{EventStream, SourceError, StreamFrom};
 
 use super::connect::{Endpoint, Role, connect};
@@ -46,13 +47,23 @@ pub(super) struct Dump {
     id: ReplicaId,
 }
 
-/// Opens the dump and waits for its first event, so that a position that is gone is known at once.
+/// Opens the dump of this server and waits for its first event, so that a position that is gone is known at once.
 pub(super) async fn open(
     endpoint: &Endpoint,
     id: ReplicaId,
     from: StreamFrom,
+    server_id: u32,
 ) -> Result<Box<dyn EventStream>, SourceError> {
     let mut conn = connect(endpoint, Role::Dump).await?;
+    let answers: Option<u32> = within(endpoint, SILENCE_MAX, conn.query_first("SELECT @@GLOBAL.server_id"))
+        .await?
+        .map_err(|error| broken(endpoint, &error))?;
+    if answers != Some(server_id) {
+        return Err(SourceError::Unreachable(format!(
+            "another server than {server_id} answers at {} now",
+            endpoint.address()
+        )));
+    }
     let place = begin::begin(endpoint, &mut conn, &id, &from).await?;
     let stream = within(endpoint, SILENCE_MAX, conn.get_binlog_stream(place.request(&id)))
         .await?

@@ -32,14 +32,14 @@ mod sql;
 mod write;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
-use weft_actors::ports::{Recovered, Session, Target, TargetError};
+use weft_actors::ports::{Recovered, Session, SourceError, Target, TargetError};
 use weft_core::filter::transform::Transforms;
 use weft_core::instance::InstanceId;
 use weft_core::mark::Epoch;
@@ -47,6 +47,7 @@ use weft_core::scn::Scn;
 pub use weft_core::sink::apply::delete_events;
 
 use super::connect::{ConnectError, Endpoint};
+use super::servers::{Primary, Servers};
 use errors::{Failure, classify};
 
 /// What a target must know of its channel.
@@ -104,49 +105,104 @@ impl TargetOptions {
 
 /// An instance as a target.
 pub struct ServerTarget {
-    options: Arc<TargetOptions>,
+    /// With the server of the last recovery.
+    options: Mutex<Arc<TargetOptions>>,
+    servers: Arc<Servers>,
+    /// Nobody captures the instance, so each recovery looks for its primary.
+    finds_primary: bool,
     ours: OurConnections,
     /// The epoch that our last recovery raised the marks to; 0 before the first.
     raised: AtomicU64,
+    /// The server where that was.
+    server_id: AtomicU32,
 }
 
 /// Connection ids of the sessions that this target opened and that still live.
 type OurConnections = Arc<Mutex<BTreeSet<u64>>>;
 
 impl ServerTarget {
+    /// An instance with one server.
     pub fn new(options: TargetOptions) -> ServerTarget {
+        let servers = Servers::new(&options.target, vec![options.endpoint.clone()]);
+        ServerTarget::among(options, Arc::new(servers), false)
+    }
+
+    /// `servers` are those of the instance, shared with its capture where there is one: that finds the
+    /// primary, as only it knows what was captured. The first recovery takes the place of the server in
+    /// `options`.
+    pub fn among(options: TargetOptions, servers: Arc<Servers>, captured: bool) -> ServerTarget {
         ServerTarget {
-            options: Arc::new(options),
+            options: Mutex::new(Arc::new(options)),
+            servers,
+            finds_primary: !captured,
             ours: OurConnections::default(),
             raised: AtomicU64::new(0),
+            server_id: AtomicU32::new(0),
         }
+    }
+}
+
+impl ServerTarget {
+    fn options(&self) -> Arc<TargetOptions> {
+        self.options.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The options with the primary as it is now.
+    async fn at_primary(&self) -> Result<Arc<TargetOptions>, TargetError> {
+        let before = self.options();
+        if self.finds_primary && !self.servers.is_one() {
+            self.servers.find(None).await.map_err(no_primary)?;
+        }
+        let endpoint = known(&self.servers, &before.target)?.endpoint;
+        let now = Arc::new(TargetOptions { endpoint, ..(*before).clone() });
+        *self.options.lock().unwrap_or_else(PoisonError::into_inner) = now.clone();
+        Ok(now)
     }
 }
 
 impl Target for ServerTarget {
     fn recover(&self, shards: u16, start: Option<Scn>) -> BoxFuture<'_, Result<Recovered, TargetError>> {
         Box::pin(async move {
-            let recovered = recover::recover(&self.options, shards, start).await?;
+            let options = self.at_primary().await?;
+            let recovered = recover::recover(&options, shards, start).await?;
             self.raised.store(recovered.epoch.0, Ordering::Relaxed);
+            self.server_id.store(recovered.server_id, Ordering::Relaxed);
             Ok(recovered)
         })
     }
 
     fn session(&self, shard: u16, epoch: Epoch) -> BoxFuture<'_, Result<Box<dyn Session>, TargetError>> {
         Box::pin(async move {
-            let session =
-                session::open(Arc::clone(&self.options), Arc::clone(&self.ours), shard, epoch).await?;
+            let server_id = self.server_id.load(Ordering::Relaxed);
+            let owner = session::Owner { shard, epoch, server_id };
+            let session = session::open(self.options(), Arc::clone(&self.ours), owner).await?;
             Ok(Box::new(session) as Box<dyn Session>)
         })
     }
 
     fn owned_by_other(&self) -> BoxFuture<'_, Result<bool, TargetError>> {
         let raised = Epoch(self.raised.load(Ordering::Relaxed));
-        Box::pin(lock::owned_by_other(&self.options, &self.ours, raised))
+        Box::pin(async move { lock::owned_by_other(&self.options(), &self.ours, raised).await })
     }
 
     fn record_skip<'a>(&'a self, scn: Scn, what: &'a str) -> BoxFuture<'a, Result<(), TargetError>> {
-        Box::pin(conflicts::record_skip(&self.options, scn, what))
+        Box::pin(async move { conflicts::record_skip(&self.options(), scn, what).await })
+    }
+}
+
+/// The primary of the instance as it was found last.
+fn known(servers: &Servers, instance: &str) -> Result<Primary, TargetError> {
+    if servers.is_known() {
+        return Ok(servers.primary());
+    }
+    Err(TargetError::Unreachable(format!("{instance}: none of its servers is known to be the primary yet")))
+}
+
+/// The instance has no primary to write to.
+fn no_primary(error: SourceError) -> TargetError {
+    match error {
+        SourceError::Unreachable(reason) => TargetError::Unreachable(reason),
+        SourceError::Refused(reason) | SourceError::Purged(reason) => TargetError::Refused(reason),
     }
 }
 

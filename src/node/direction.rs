@@ -15,7 +15,7 @@ use weft_core::channel::schedule::ScheduleConfig;
 use weft_core::sink::apply::ApplyConfig;
 
 use super::NodeError;
-use super::instance::{Captured, endpoint};
+use super::instance::{Captured, servers};
 use super::store::Watermarks;
 use crate::config::{Channel as ChannelOptions, Deployment, Direction, Node};
 use crate::mysql::target::{ServerTarget, TargetOptions};
@@ -75,7 +75,12 @@ fn plan(
     clock: &Arc<dyn Clock>,
 ) -> Result<RunningDirection, NodeError> {
     let (source, instance) = (&deployment.instances[&direction.from], &deployment.instances[&direction.to]);
-    let mut options = TargetOptions::new(endpoint(instance)?, &direction.to, &channel.name, &direction.from);
+    let servers = match target {
+        Some(captured) => captured.servers.clone(),
+        None => servers(instance)?,
+    };
+    let mut options =
+        TargetOptions::new(servers.primary().endpoint, &direction.to, &channel.name, &direction.from);
     options.decides = channel.decider.as_deref() == Some(direction.to.as_str());
     options.transforms = channel.transforms(direction);
     let puller = PullerConfig {
@@ -111,7 +116,7 @@ fn plan(
         },
         batch_rows_max: channel.batch_rows_max as usize,
         fence_timeout: channel.fence_timeout,
-        target: Arc::new(ServerTarget::new(options)),
+        target: Arc::new(ServerTarget::among(options, servers, target.is_some())),
         ledger: target.map(|target| target.args.ledger.clone()),
         pulls: Arc::new(move |after| {
             puller::spawn(Arc::new(TcpPeers), PullerConfig { after, ..puller.clone() })

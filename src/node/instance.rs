@@ -23,9 +23,9 @@ use weft_core::time::Micros;
 use super::NodeError;
 use super::store::InstanceStore;
 use crate::buffer::{BufferOptions, MmapBuffer};
-use crate::config::{Deployment, Instance, Node};
+use crate::config::{Deployment, Instance, Node, Server};
 use crate::data::DataDir;
-use crate::mysql::connect::Endpoint;
+use crate::mysql::servers::Servers;
 use crate::mysql::source::ServerSource;
 
 /// An open transaction larger than this goes to disk while it is read, and through every later stage in
@@ -39,6 +39,8 @@ pub struct Captured {
     /// Full name.
     pub name: String,
     pub args: Arc<ReplicatorArgs>,
+    /// Shared with the directions into the instance: they write where it is captured.
+    pub servers: Arc<Servers>,
     /// The statuses of the directions into this instance, for the ledger's expiry.
     pub inbound: Arc<Mutex<Vec<Board<DirectionStatus>>>>,
     running: Arc<Mutex<Option<ActorCell>>>,
@@ -60,12 +62,13 @@ pub fn open_all(
         .collect()
 }
 
-/// The instance's server, with the password resolved.
+/// The instance's servers, with their passwords resolved.
 ///
 /// # Errors
-/// The password is named by a file or variable that is not there.
-pub fn endpoint(instance: &Instance) -> Result<Endpoint, NodeError> {
-    Ok(instance.server()?.endpoint())
+/// A password is named by a file or variable that is not there.
+pub fn servers(instance: &Instance) -> Result<Arc<Servers>, NodeError> {
+    let endpoints = instance.servers()?.iter().map(Server::endpoint).collect();
+    Ok(Arc::new(Servers::new(&instance.name, endpoints)))
 }
 
 impl Captured {
@@ -76,8 +79,9 @@ impl Captured {
         data: &Arc<DataDir>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Captured, NodeError> {
+        let servers = servers(instance)?;
         let source: Arc<dyn Source> =
-            Arc::new(ServerSource::new(endpoint(instance)?, &instance.name, &node.id));
+            Arc::new(ServerSource::among(servers.clone(), &instance.name, &node.id));
         let options = BufferOptions {
             instance: instance.name.clone(),
             budget_bytes: instance.buffer.0,
@@ -111,11 +115,17 @@ impl Captured {
             checkpoint_interval: CHECKPOINT_INTERVAL,
             spill_bytes: SPILL_BYTES,
             newest,
-            gtids: Board::default(),
+            reached: Board::default(),
             starts: Board::default(),
             board: Board::default(),
         };
-        Ok(Captured { name: instance.name.clone(), args: Arc::new(args), inbound, running: Arc::default() })
+        Ok(Captured {
+            name: instance.name.clone(),
+            args: Arc::new(args),
+            servers,
+            inbound,
+            running: Arc::default(),
+        })
     }
 
     /// The replicator as the supervisor starts it.

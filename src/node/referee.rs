@@ -12,7 +12,7 @@ use weft_core::filter::referee::{PureRule, Rule};
 use weft_core::instance::InstanceId;
 
 use super::NodeError;
-use super::instance::{Captured, endpoint};
+use super::instance::Captured;
 use super::webhook::HttpArbiter;
 use crate::config::{Deployment, PlainRule, RuleKind, process_environment};
 use crate::mysql::target::docket::ServerDocket;
@@ -37,7 +37,7 @@ fn plan(deployment: &Deployment, captured: &Captured) -> Result<Arc<RefereeArgs>
     Ok(Arc::new(RefereeArgs {
         instance: instance.name.clone(),
         id: instance.id,
-        docket: Arc::new(ServerDocket::new(endpoint(instance)?, &instance.name)),
+        docket: Arc::new(ServerDocket::new(captured.servers.clone(), &instance.name)),
         ledger: captured.args.ledger.clone(),
         rules,
         metrics,

@@ -49,7 +49,7 @@ fn the_two_sites_file_is_accepted_with_every_default() {
         (sh.conflict_window, sh.heartbeat),
         (Duration::from_secs(604_800), Some(Duration::from_secs(1)))
     );
-    let server = sh.server().expect("resolved");
+    let server = sh.servers().expect("resolved").remove(0);
     assert_eq!((server.to_string().as_str(), server.password.reveal().as_str()), ("root@127.0.0.1:3311", ""));
     let node = deployment.node("sh-1").expect("there");
     assert_eq!(node.peer.to_string(), "127.0.0.1:7411");
@@ -67,7 +67,7 @@ fn the_two_sites_file_is_accepted_with_every_default() {
 #[test]
 fn the_full_file_parses_and_its_unbuilt_keys_are_refused_by_name() {
     assert!(RawDeployment::parse(FULL).is_ok());
-    assert_eq!(refusal(FULL), "config keys tls, sites.sh.instances.main.urls are not built yet; remove them");
+    assert_eq!(refusal(FULL), "config key tls is not built yet; remove it");
 }
 
 #[test]
@@ -119,7 +119,8 @@ fn tls_of_an_instance_has_a_mode_and_an_authority_beside_the_file() {
     let instance = "url = \"mysql://root@127.0.0.1:3311\"";
     let tls = |tls: &str| with(instance, &format!("{instance}\ntls = {{ {tls} }}"));
     let of = |text: &str| {
-        let server = parse(text).expect("accepted").instances["sh.main"].server().expect("resolved");
+        let server =
+            parse(text).expect("accepted").instances["sh.main"].servers().expect("resolved").remove(0);
         (server.tls.mode, server.tls.ca)
     };
     assert_eq!(of(TWO_SITES), (TlsMode::Off, None));
@@ -209,7 +210,7 @@ fn instances_have_limits_and_passwords_that_are_not_shown() {
     assert_eq!(off.instances["sh.main"].heartbeat, None);
     let secret = parse(&with("root@127.0.0.1:3311", "root:hunter2@127.0.0.1:3311")).expect("accepted");
     assert!(!format!("{secret:?}").contains("hunter2"));
-    let server = secret.instances["sh.main"].server().expect("resolved");
+    let server = secret.instances["sh.main"].servers().expect("resolved").remove(0);
     assert!(!format!("{server:?} {server}").contains("hunter2"));
     assert_eq!(server.password.reveal(), "hunter2");
 }
@@ -221,10 +222,10 @@ fn passwords_of_files_are_read_on_use_and_a_missing_one_is_named() {
     let url = "url = \"mysql://root@127.0.0.1:3311\"";
     let text = with(url, &format!("{url}\npassword_file = \"sh.password\""));
     let deployment = Deployment::parse(&file, &text).expect("accepted without the file");
-    let refused = deployment.instances["sh.main"].server().expect_err("no file").to_string();
+    let refused = deployment.instances["sh.main"].servers().expect_err("no file").to_string();
     assert!(refused.contains("config key sites.sh.instances.main.password_file names"), "{refused}");
     std::fs::write(dir.path().join("sh.password"), "p w\n").expect("written");
-    let server = deployment.instances["sh.main"].server().expect("resolved");
+    let server = deployment.instances["sh.main"].servers().expect("resolved").remove(0);
     assert_eq!(server.password.reveal(), "p w");
 }
 
@@ -232,9 +233,9 @@ fn passwords_of_files_are_read_on_use_and_a_missing_one_is_named() {
 fn a_variable_is_needed_only_where_it_is_used() {
     let text = with("root@127.0.0.1:3312", "root:${WEFT_TEST_SURELY_NOT_SET}@127.0.0.1:3312");
     let deployment = parse(&text).expect("accepted");
-    assert!(deployment.instances["sh.main"].server().is_ok());
+    assert!(deployment.instances["sh.main"].servers().is_ok());
     assert_eq!(
-        deployment.instances["bj.main"].server().expect_err("not set").to_string(),
+        deployment.instances["bj.main"].servers().expect_err("not set").to_string(),
         "dir/weft.toml: config key sites.bj.instances.main.url needs the environment variable \
          WEFT_TEST_SURELY_NOT_SET, which is not set; set it"
     );

@@ -130,7 +130,7 @@ impl ReplicatorState {
             ledger: self.args.ledger.clone(),
             buffer: self.args.buffer.clone(),
             store: self.args.store.clone(),
-            gtids: self.args.gtids.clone(),
+            reached: self.args.reached.clone(),
         }
     }
 }

@@ -16,6 +16,15 @@ use super::status::SourceStatus;
 use crate::channel::status::Board;
 use crate::ports::{CaptureStore, Clock, EventBuffer, Source};
 
+/// How far capture came.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reached {
+    /// Everything up to here is in the event buffer.
+    pub scn: Scn,
+    /// What is in the buffer up to `scn`, and what passed since without a frame: never more.
+    pub gtids: GtidPosition,
+}
+
 /// What a replicator and everything that belongs to it is made with.
 pub struct ReplicatorArgs {
     /// Full name, `site.instance`.
@@ -40,7 +49,7 @@ pub struct ReplicatorArgs {
     pub spill_bytes: usize,
     /// Raised after each frame.
     pub newest: watch::Sender<Scn>,
-    pub gtids: Board<GtidPosition>,
+    pub reached: Board<Reached>,
     /// Where each outgoing channel begins, once it is stored.
     pub starts: Board<HashMap<String, Scn>>,
     pub board: Board<SourceStatus>,

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weft_core::binlog::primary::LastCaptured;
 use weft_core::binlog::resume::log_name;
 use weft_core::ledger::Ledger;
 use weft_core::transaction::{Body, Transaction};
@@ -25,7 +26,7 @@ const DISK_RETRY: Duration = Duration::from_secs(1);
 /// # Errors
 /// Always ends with one.
 pub async fn run(args: &Arc<ReplicatorArgs>, place: Place) -> Result<Infallible, CaptureError> {
-    let mut stream = args.source.stream(place.from.clone()).await?;
+    let mut stream = args.source.stream(place.from.clone(), place.server_id).await?;
     args.board.update(|status| {
         status.running = true;
         (status.reason, status.standstill) = (None, None);
@@ -45,8 +46,14 @@ pub async fn run(args: &Arc<ReplicatorArgs>, place: Place) -> Result<Infallible,
     );
     let metrics = CaptureMetrics::new(&args.instance);
     let mut output = ToBuffer { args: args.clone(), metrics: metrics.clone() };
+    let (reached, server_id) = (args.reached.clone(), place.server_id);
+    let last = move || LastCaptured { server_id, gtids: reached.get().gtids };
+    let mut moved = args.source.moved(Arc::new(last));
     loop {
-        let events = stream.next().await?;
+        let events = tokio::select! {
+            events = stream.next() => events?,
+            () = &mut moved => return Err(CaptureError::Moved(server_id)),
+        };
         let bytes: usize = events.iter().map(Vec::len).sum();
         for event in &events {
             pipe.event(event, &args.ledger, &mut output).await?;
@@ -67,7 +74,10 @@ fn tell(args: &ReplicatorArgs, pipe: &Pipe) {
             moved
         });
     }
-    args.gtids.update(|gtids| gtids.clone_from(pipe.gtids()));
+    args.reached.update(|reached| {
+        reached.scn = args.buffer.newest().unwrap_or(reached.scn);
+        reached.gtids.clone_from(pipe.gtids());
+    });
     args.board.update(|status| {
         status.scn = args.buffer.newest();
         status.gtid = pipe.gtids().to_string();

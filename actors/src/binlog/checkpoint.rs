@@ -1,18 +1,18 @@
 //! Ledger checkpoints: so that a start does not read the whole buffer again.
 //!
-//! A checkpoint is an exact image of the ledger at an SCN, with the GTID position there. It is saved
-//! only once every frame that left entries in it is durable, so that no version outlives the
+//! A checkpoint is an exact image of the ledger at an SCN, and how far capture had come by GTID, at that
+//! SCN or before: `SCN GTIDs` as text, with the SCN that the GTIDs belong to. It is saved only once every frame that left entries in it is durable, so that no version outlives the
 //! transaction that made it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use weft_core::gtid::GtidPosition;
 use weft_core::ledger::Ledger;
 use weft_core::ledger::checkpoint::{CheckpointError, Loader};
 use weft_core::scn::Scn;
 
+use super::args::Reached;
 use super::ledger::SharedLedger;
 use crate::channel::status::Board;
 use crate::ports::{CaptureStore, EventBuffer, StoreError};
@@ -23,8 +23,8 @@ pub struct Checkpoints {
     pub ledger: Arc<SharedLedger>,
     pub buffer: Arc<dyn EventBuffer>,
     pub store: Arc<dyn CaptureStore>,
-    /// Kept by the capture: never behind the ledger.
-    pub gtids: Board<GtidPosition>,
+    /// Kept by the capture.
+    pub reached: Board<Reached>,
 }
 
 impl Checkpoints {
@@ -52,13 +52,14 @@ impl Checkpoints {
     /// # Errors
     /// The data directory cannot be written; the checkpoint before stays.
     pub fn write(&self) -> Result<Scn, StoreError> {
-        // GTIDs after the ledger: reading a transaction again is harmless, leaving one out is not.
-        let gtids = self.gtids.get().to_string();
+        // Before the ledger: the frames between the two are read again at a start, and none is left out.
+        let Reached { scn, gtids } = self.reached.get();
+        let reached = format!("{scn} {gtids}");
         let image = self.ledger.read().checkpoint();
         self.buffer
             .sync()
             .map_err(|error| StoreError { path: "event buffer".into(), cause: error.to_string() })?;
-        self.store.save_ledger(&mut std::iter::once(gtids.into_bytes()).chain(image.chunks()))?;
+        self.store.save_ledger(&mut std::iter::once(reached.into_bytes()).chain(image.chunks()))?;
         Ok(image.scn())
     }
 }
@@ -78,15 +79,19 @@ pub enum LoadError {
 ///
 /// # Errors
 /// It cannot be read, or it is damaged.
-pub fn load(store: &dyn CaptureStore) -> Result<Option<(Ledger, GtidPosition)>, LoadError> {
+pub fn load(store: &dyn CaptureStore) -> Result<Option<(Ledger, Reached)>, LoadError> {
     let Some(chunks) = store.load_ledger()? else { return Ok(None) };
     let mut chunks = chunks.into_iter();
-    let (Some(gtids), Some(head)) = (chunks.next(), chunks.next()) else { return Err(LoadError::Short) };
-    let gtids =
-        std::str::from_utf8(&gtids).ok().and_then(|text| text.parse().ok()).ok_or(LoadError::Short)?;
+    let (Some(reached), Some(head)) = (chunks.next(), chunks.next()) else { return Err(LoadError::Short) };
+    let reached = read_reached(&reached).ok_or(LoadError::Short)?;
     let mut loader = Loader::new(&head)?;
     for chunk in chunks {
         loader.load(&chunk)?;
     }
-    Ok(Some((loader.finish()?, gtids)))
+    Ok(Some((loader.finish()?, reached)))
+}
+
+fn read_reached(text: &[u8]) -> Option<Reached> {
+    let (scn, gtids) = std::str::from_utf8(text).ok()?.split_once(' ')?;
+    Some(Reached { scn: scn.parse().ok()?, gtids: gtids.parse().ok()? })
 }

@@ -25,6 +25,8 @@ pub enum CaptureError {
     Table(#[from] TableMapError),
     #[error(transparent)]
     Event(#[from] EventError),
+    #[error("server {0} is not the instance's primary any more: capture goes on where that is now")]
+    Moved(u32),
     #[error("{0}")]
     Stopped(String),
     #[error("a task of the capture failed: {0}")]
@@ -39,7 +41,9 @@ impl CaptureError {
     /// Whether it does not come right by itself: the channels that read from here stop with it.
     pub fn needs_a_person(&self) -> bool {
         match self {
-            CaptureError::Source(SourceError::Unreachable(_)) | CaptureError::Task(_) => false,
+            CaptureError::Source(SourceError::Unreachable(_))
+            | CaptureError::Moved(_)
+            | CaptureError::Task(_) => false,
             CaptureError::Source(SourceError::Purged(_) | SourceError::Refused(_)) => true,
             CaptureError::Buffer(_)
             | CaptureError::Store(_)

@@ -65,6 +65,8 @@ pub struct Pipe {
     pub(super) format: Option<(CatalogId, Format)>,
     pub(super) spill: Option<Box<dyn Spill>>,
     pub(super) prepared: Prepared,
+    /// Whose binlog is read.
+    pub(super) server_id: u32,
     epoch: u32,
     log_base: String,
     position: LogPosition,
@@ -87,6 +89,7 @@ impl Pipe {
             assembler,
             format: None,
             spill: None,
+            server_id: place.server_id,
             epoch: place.epoch,
             log_base,
             position: LogPosition { log_index: place.log_index, log_pos: place.log_pos },

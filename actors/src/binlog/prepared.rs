@@ -142,7 +142,7 @@ impl Pipe {
             let name = log_name(self.log_base(), file);
             tracing::info!(instance = self.args.instance, %xid, file = name, "looking for the rows of an XA transaction");
             let from = StreamFrom::Position { file: name, position: 4 };
-            let stream = match self.args.source.stream(from).await {
+            let stream = match self.args.source.stream(from, self.server_id).await {
                 Err(SourceError::Purged(_)) => {
                     back.purged();
                     continue;

@@ -43,7 +43,7 @@ impl Refill for FromSource {
         Box::pin(async move {
             let place = self.place(after)?;
             tracing::info!(instance = self.args.instance, %after, %until, "history is read from the source again");
-            let stream = self.args.source.stream(place.from.clone()).await?;
+            let stream = self.args.source.stream(place.from.clone(), place.server_id).await?;
             let stamps = self
                 .args
                 .store

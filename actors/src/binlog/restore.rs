@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use weft_core::binlog::primary::{Candidate, LastCaptured};
 use weft_core::binlog::resume::{Answering, Captured, CapturedServer, Resume, resume, split_log_name};
 use weft_core::buffer::frame;
 use weft_core::catalog::{CatalogEntry, CatalogId, CatalogItem};
@@ -11,12 +12,14 @@ use weft_core::ledger::Ledger;
 use weft_core::scn::Scn;
 use weft_core::sink::step::LogPosition;
 use weft_core::stamp;
+use weft_core::time::Micros;
 use weft_core::transaction::Transaction;
 
-use super::args::ReplicatorArgs;
+use super::args::{Reached, ReplicatorArgs};
 use super::checkpoint;
 use super::error::CaptureError;
-use crate::ports::{CaptureStart, EventBuffer, FrameRef, SourceIdentity, StreamFrom};
+use crate::metrics;
+use crate::ports::{CaptureStart, EpochStart, EventBuffer, FrameRef, SourceIdentity, StreamFrom};
 
 /// Where capture goes on.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,17 +38,22 @@ pub struct Place {
 /// # Errors
 /// The source cannot be asked, or lost what was captured.
 pub async fn find_place(args: &Arc<ReplicatorArgs>) -> Result<Place, CaptureError> {
-    let start = args.source.install().await?;
-    let identity = args.source.identify().await?;
     let this = args.clone();
-    let began = start.gtid.clone();
-    let gtids = tokio::task::spawn_blocking(move || restore_ledger(&this, began)).await??;
+    let reached = tokio::task::spawn_blocking(move || restore_ledger(&this)).await??;
+    let last = CapturedServer::newest_of(&args.buffer.catalog())
+        .map(|CapturedServer { server_id, .. }| LastCaptured { server_id, gtids: reached.gtids.clone() });
+    let found = args.source.identify(last.clone()).await?;
+    let start = args.source.install().await?;
+    // A history that begins just now begins behind where the binlog ended before.
+    let identity = if start.new { args.source.identify(last).await? } else { found };
+    forget_earlier_epochs(args, &start);
+    let mut gtids = start.gtid.clone();
+    gtids.follow(&reached.gtids);
     let captured = captured(args.buffer.as_ref(), &start, gtids)?;
     let answering = Answering {
-        server_id: identity.server_id,
+        server: identity.server.clone(),
         file: identity.file.clone(),
         position: identity.position,
-        gtids: identity.gtid.clone(),
     };
     let place = match resume(&captured, &answering) {
         Resume::Stop(reason) => return Err(CaptureError::Stopped(reason)),
@@ -55,33 +63,58 @@ pub async fn find_place(args: &Arc<ReplicatorArgs>) -> Result<Place, CaptureErro
             server_id: captured.server.server_id,
             log_index: captured.scn.log_index,
             log_pos: captured.scn.log_pos,
-            gtids: captured.gtids,
+            gtids: captured.gtids.clone(),
         },
         Resume::After { gtids, epoch, log_base } => {
-            tracing::warn!(
-                instance = args.instance,
-                epoch,
-                "another server answers: capture goes on by GTID"
-            );
-            if epoch != captured.server.epoch {
-                let server = CapturedServer { epoch, server_id: identity.server_id, log_base };
-                add_server(args.buffer.as_ref(), &server)?;
+            let server_id = identity.server.server_id;
+            if epoch > captured.server.epoch {
+                let server = CapturedServer { epoch, server_id, log_base };
+                begin_epoch(args, &server, &identity, &gtids).await?;
             }
-            Place {
-                from: StreamFrom::Gtid(gtids.clone()),
-                epoch,
-                server_id: identity.server_id,
-                log_index: 0,
-                log_pos: 0,
-                gtids,
-            }
+            let from = StreamFrom::Gtid(gtids.clone());
+            Place { from, epoch, server_id, log_index: 0, log_pos: 0, gtids }
         }
     };
     store_starts(args, &start, &identity, &place).await?;
-    args.gtids.update(|gtids| *gtids = place.gtids.clone());
-    args.board.update(|status| status.server_id = identity.server_id);
-    args.ledger.announce(LogPosition { log_index: place.log_index, log_pos: place.log_pos });
+    let scn = args.buffer.newest().unwrap_or(captured.scn);
+    args.reached.update(|reached| *reached = Reached { scn, gtids: place.gtids.clone() });
+    let position = LogPosition { log_index: place.log_index, log_pos: place.log_pos };
+    args.ledger.follow(place.server_id, position);
+    args.board.update(|status| status.server_id = place.server_id);
     Ok(place)
+}
+
+/// Capture moves to another server. In the instance first: a node that dies in between finds the same
+/// epoch again, and one that lost its data directory begins there and not in an older server's files.
+async fn begin_epoch(
+    args: &ReplicatorArgs,
+    server: &CapturedServer,
+    identity: &SourceIdentity,
+    gtids: &GtidPosition,
+) -> Result<(), CaptureError> {
+    let CapturedServer { epoch, server_id, log_base } = server.clone();
+    let Candidate { address, .. } = &identity.server;
+    tracing::warn!(
+        instance = args.instance, epoch, server_id, address, %gtids, "another server is the primary: capture goes on by GTID"
+    );
+    let heartbeat = args.ledger.read().heartbeat().unwrap_or_else(|| args.clock.now());
+    let start = EpochStart {
+        epoch,
+        server_id,
+        log_base,
+        gtid: gtids.clone(),
+        versions_to: heartbeat.max(args.board.get().raised_stamp),
+    };
+    args.source.begin_epoch(start).await?;
+    metrics::BINLOG_SOURCE_SWITCHES.counter(&[("database", &args.instance)]).increment(1);
+    add_server(args.buffer.as_ref(), server)
+}
+
+/// A node that finds an instance in a later epoch and remembers nothing cannot know versions of before.
+fn forget_earlier_epochs(args: &ReplicatorArgs, start: &CaptureStart) {
+    if start.versions_to > Micros::ZERO && args.buffer.newest().is_none() {
+        args.ledger.write(|ledger| ledger.raise_horizon(start.versions_to.plus(1)));
+    }
 }
 
 /// What was captured: the end of the buffer, or the beginning of the instance's history.
@@ -114,47 +147,53 @@ fn add_server(buffer: &dyn EventBuffer, server: &CapturedServer) -> Result<(), C
     Ok(buffer.add_catalog(CatalogEntry { id, began, what })?)
 }
 
-/// Brings the ledger to the end of the buffer, once in the life of a node. Gives the GTIDs there.
-fn restore_ledger(args: &ReplicatorArgs, began: GtidPosition) -> Result<GtidPosition, CaptureError> {
+/// Brings the ledger to the end of the buffer, once in the life of a node. Gives how far capture came:
+/// exactly, as at another server a transaction that is in the buffer must not be read again.
+fn restore_ledger(args: &ReplicatorArgs) -> Result<Reached, CaptureError> {
     if args.ledger.read().scn() > Scn::ZERO {
-        return Ok(args.gtids.get());
+        let mut reached = args.reached.get();
+        roll_forward(args.buffer.as_ref(), None, &mut reached)?;
+        return Ok(reached);
     }
-    let (mut ledger, mut gtids) = match checkpoint::load(args.store.as_ref()) {
+    let (mut ledger, mut reached) = match checkpoint::load(args.store.as_ref()) {
         Ok(Some(loaded)) => loaded,
-        Ok(None) => (Ledger::default(), began),
+        Ok(None) => (Ledger::default(), Reached::default()),
         Err(error) => {
             tracing::warn!(instance = args.instance, %error, "the ledger is built again from the buffer");
-            (Ledger::default(), began)
+            (Ledger::default(), Reached::default())
         }
     };
-    roll_forward(args.buffer.as_ref(), &mut ledger, &mut gtids)?;
+    roll_forward(args.buffer.as_ref(), Some(&mut ledger), &mut reached)?;
     args.ledger.write(|current| *current = ledger);
-    Ok(gtids)
+    Ok(reached)
 }
 
-/// Reads the frames behind the ledger's SCN into it.
+/// Reads the frames behind the ledger's SCN into it, and the GTIDs of those behind `reached` into that.
 fn roll_forward(
     buffer: &dyn EventBuffer,
-    ledger: &mut Ledger,
-    gtids: &mut GtidPosition,
+    mut ledger: Option<&mut Ledger>,
+    reached: &mut Reached,
 ) -> Result<(), CaptureError> {
     let Some(oldest) = buffer.oldest() else { return Ok(()) };
-    let after = if ledger.scn() >= oldest {
-        ledger.scn()
-    } else {
+    let known = ledger.as_ref().map_or(reached.scn, |ledger| ledger.scn());
+    if let Some(ledger) = ledger.as_mut().filter(|_| known > Scn::ZERO && known < oldest) {
         // Nothing is known of what was reclaimed: changes older than what is left are refused.
-        if let Some(frame) = buffer.reader(oldest)?.next()?
-            && ledger.scn() > Scn::ZERO
-        {
+        if let Some(frame) = buffer.reader(oldest)?.next()? {
             ledger.raise_horizon(decode(&frame)?.header.commit_time);
         }
-        oldest
-    };
-    let mut reader = buffer.reader(after)?;
+    }
+    let mut reader = buffer.reader(known.min(reached.scn).max(oldest))?;
     while let Some(bytes) = reader.next()? {
         let transaction = decode(&bytes)?;
-        stamp::record_captured(&transaction, ledger);
-        transaction.header.gtid.iter().for_each(|gtid| gtids.advance(gtid));
+        if transaction.header.scn > known
+            && let Some(ledger) = ledger.as_mut()
+        {
+            stamp::record_captured(&transaction, ledger);
+        }
+        if let Some(scn) = transaction.completes().filter(|scn| *scn > reached.scn) {
+            reached.scn = scn;
+            transaction.header.gtid.iter().for_each(|gtid| reached.gtids.advance(gtid));
+        }
     }
     Ok(())
 }

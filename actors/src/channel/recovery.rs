@@ -74,7 +74,12 @@ pub async fn recover(context: &RecoveryContext, start: Option<Scn>) -> Result<Re
     };
     if let Some(ledger) = &context.ledger {
         let came_back = ledger
-            .probe_returned(&context.channel, &context.source_name, recovered.epoch, PROBE_TIMEOUT)
+            .probe_returned(
+                recovered.server_id,
+                (&context.channel, &context.source_name),
+                recovered.epoch,
+                PROBE_TIMEOUT,
+            )
             .await;
         if !came_back {
             let (target, seconds) = (context.target_name.clone(), PROBE_TIMEOUT.as_secs());

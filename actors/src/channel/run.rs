@@ -303,6 +303,7 @@ fn shard_args(
         target: args.target.clone(),
         context: Arc::new(BatchContext {
             ledger: args.ledger_or_empty(),
+            server_id: ready.server_id,
             fence_timeout: args.fence_timeout,
             metrics: args.metrics.clone(),
         }),

@@ -38,7 +38,7 @@ pub async fn hear_case(args: &RefereeArgs, case: &OpenCase) -> Result<Heard, Tar
     for _ in 0..=QUESTIONS_MAX {
         let session = args.sessions.acquire().await;
         let mut held = args.docket.hold(case).await?;
-        if !args.ledger.passed(held.position(), FENCE_TIMEOUT).await {
+        if !args.ledger.passed(held.server_id(), held.position(), FENCE_TIMEOUT).await {
             held.release().await;
             return Ok(Heard::Later);
         }
@@ -86,7 +86,7 @@ async fn settle(
     // deleted it once more. Now that it is written, looking once more is enough.
     let now = held.position_now().await?;
     if now != held.position() {
-        let passed = args.ledger.passed(now, FENCE_TIMEOUT).await;
+        let passed = args.ledger.passed(held.server_id(), now, FENCE_TIMEOUT).await;
         if !passed || args.ledger.newest(&case.key) != newest {
             held.release().await;
             return Ok(Heard::Later);

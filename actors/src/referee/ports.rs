@@ -43,6 +43,8 @@ pub struct OpenCase {
 pub trait Held: Send {
     /// The table is as it was when the conflicts were recorded, as far as finding the row goes.
     fn fits(&self) -> bool;
+    /// The server whose row it is: positions are of its binlog.
+    fn server_id(&self) -> u32;
     /// The binlog's position once the row was held: what the ledger must have passed to be asked.
     fn position(&self) -> LogPosition;
     /// The binlog's position now.

@@ -27,6 +27,8 @@ pub enum BatchEnd {
 pub struct BatchContext {
     /// Of the target; an empty one for one-way channels.
     pub ledger: Arc<SharedLedger>,
+    /// The target's server, as the recovery met it.
+    pub server_id: u32,
     pub fence_timeout: Duration,
     pub metrics: DirectionMetrics,
 }
@@ -46,9 +48,14 @@ pub async fn run(
             Step::NeedPart => return BatchEnd::NeedPart,
             Step::AwaitLedger(position) => {
                 let began = Instant::now();
-                let passed = context.ledger.passed(position, context.fence_timeout).await;
+                let passed = context.ledger.passed(context.server_id, position, context.fence_timeout).await;
                 context.metrics.fence_waited(began.elapsed());
-                if passed { Outcome::Ok } else { Outcome::FenceTimedOut }
+                match passed {
+                    true => Outcome::Ok,
+                    // The instance is another server now: its ledger will never pass our position.
+                    false if context.ledger.server_id() != context.server_id => Outcome::ConnectionLost,
+                    false => Outcome::FenceTimedOut,
+                }
             }
             other => session.run(other).await,
         };

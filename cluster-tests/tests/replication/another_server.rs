@@ -1,6 +1,7 @@
 //! Another server behind the source's address.
 
 use cluster_tests::nodes::{PATIENCE, wait_equal};
+use cluster_tests::oracle;
 use cluster_tests::servers::{Server, ServerOptions};
 use cluster_tests::wait::wait_until;
 use weft_actors::status::ChannelState;
@@ -55,7 +56,11 @@ async fn a_replica_that_has_everything_takes_the_sources_place_and_nothing_is_lo
     pair.deployment.wait_ready(SH).await;
     let count = write(&pair.sh, 20).await;
     wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
-    let direction = pair.deployment.direction(BJ, "orders", "sh.main").await.expect("it runs");
+    let direction = wait_until(PATIENCE, "all is counted", async || {
+        let direction = pair.deployment.direction(BJ, "orders", "sh.main").await?;
+        if direction.transactions_applied >= count { Ok(direction) } else { Err(format!("{direction:?}")) }
+    })
+    .await;
     assert_eq!((direction.transactions_applied, direction.state), (count, ChannelState::Running));
     assert!(direction.watermark.as_ref().is_some_and(|scn| scn.starts_with("00002-")), "{direction:?}");
 
@@ -64,8 +69,18 @@ async fn a_replica_that_has_everything_takes_the_sources_place_and_nothing_is_lo
     pair.deployment.start(BJ);
     pair.sh.execute("UPDATE shop.t SET n = 1 WHERE id = 1").await;
     wait_rows(&pair.bj, "SELECT n FROM shop.t WHERE id = 1", &["1"]).await;
-    let direction = pair.deployment.direction(BJ, "orders", "sh.main").await.expect("it runs");
+    // What is committed is counted a moment later.
+    let direction = wait_until(PATIENCE, "a transaction was applied", async || {
+        let direction = pair.deployment.direction(BJ, "orders", "sh.main").await?;
+        if direction.transactions_applied > 0 { Ok(direction) } else { Err(format!("{direction:?}")) }
+    })
+    .await;
     assert_eq!(direction.transactions_applied, 1, "{direction:?}");
+    // Nor did a row change twice, whatever was counted.
+    let changes = oracle::changes(&pair.bj).await;
+    let repeated =
+        changes.iter().find(|(key, of_key)| of_key.len() != if *key == "shop.t @1=1" { 2 } else { 1 });
+    assert!(changes.len() == count as usize && repeated.is_none(), "{} rows, {repeated:?}", changes.len());
 }
 
 #[tokio::test]
@@ -79,7 +94,10 @@ async fn a_replica_that_lacks_transactions_stops_the_channel() {
     wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
     take_over(&mut pair.sh, replica).await;
     let reason = pair.stopped().await;
-    assert!(reason.contains("server 99 answers now instead of 11") && reason.contains("lost"), "{reason}");
+    assert!(
+        reason.contains("(server 99) took the place of server 11") && reason.contains("lost"),
+        "{reason}"
+    );
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod refill;
 mod schema;
 mod server_ids;
 mod support;
+mod switch;
 mod transforms;
 mod two_ways;
 mod types;

@@ -19,6 +19,7 @@ pub mod mysql_gtid;
 mod open;
 mod partial;
 pub mod payload;
+pub mod primary;
 pub mod query;
 pub mod resume;
 pub mod rows;

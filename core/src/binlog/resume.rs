@@ -3,6 +3,7 @@
 
 use std::borrow::Borrow;
 
+use super::primary::{Candidate, LastCaptured};
 use crate::catalog::{CatalogEntry, CatalogItem};
 use crate::gtid::GtidPosition;
 use crate::scn::Scn;
@@ -32,7 +33,8 @@ impl CapturedServer {
     /// File and position from which the history after this SCN can be read again; None: it was captured
     /// from an older server of the instance, whose positions say nothing any more.
     pub fn place_after(&self, after: Scn) -> Option<(String, u64)> {
-        (after.epoch == self.epoch).then(|| (log_name(&self.log_base, after.log_index), after.log_pos))
+        (after.epoch == self.epoch && after.log_index > 0)
+            .then(|| (log_name(&self.log_base, after.log_index), after.log_pos))
     }
 }
 
@@ -40,7 +42,7 @@ impl CapturedServer {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Captured {
     /// End of the newest transaction that the buffer holds, or where history begins. Of an older epoch
-    /// than the server's where nothing of that server was captured yet.
+    /// than the server's where nothing of that server was captured yet, or with file number 0: only `gtids` say where it begins.
     pub scn: Scn,
     /// Whom capture went on from last.
     pub server: CapturedServer,
@@ -51,11 +53,10 @@ pub struct Captured {
 /// Who answers now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answering {
-    pub server_id: u32,
+    pub server: Candidate,
     /// Binlog file being written, and the position in it.
     pub file: String,
     pub position: u64,
-    pub gtids: GtidPosition,
 }
 
 /// How to go on.
@@ -63,7 +64,8 @@ pub struct Answering {
 pub enum Resume {
     /// The same server: at this place of its binlog.
     At { file: String, position: u64 },
-    /// Another server that has all that was captured: after the GTIDs, in this epoch.
+    /// Another server that has all that was captured, or the same one where capture had moved to it and
+    /// got no further: after the GTIDs, in this epoch.
     After { gtids: GtidPosition, epoch: u32, log_base: String },
     /// Changes were lost; a person must see to it. One line: what and what to do.
     Stop(String),
@@ -74,14 +76,15 @@ pub fn resume(captured: &Captured, answering: &Answering) -> Resume {
     let Some((log_base, log_index)) = split_log_name(&answering.file) else {
         return Resume::Stop(format!("the binlog file '{}' has no number at its end", answering.file));
     };
-    if answering.server_id != captured.server.server_id {
-        return by_gtid(captured, answering, captured.server.epoch + 1, log_base);
+    if answering.server.server_id != captured.server.server_id {
+        return by_gtid(captured, &answering.server, captured.server.epoch + 1, log_base);
     }
     // The switch to this server was noted, and then the connection broke before anything came: `scn` is
-    // a place in another server's files.
-    if captured.scn.epoch < captured.server.epoch {
-        return by_gtid(captured, answering, captured.server.epoch, log_base);
+    // a place in another server's files, or none.
+    if captured.scn.epoch < captured.server.epoch || captured.scn.log_index == 0 {
+        return by_gtid(captured, &answering.server, captured.server.epoch, log_base);
     }
+    let gtids = &answering.server.gtids;
     if (log_index, answering.position) < (captured.scn.log_index, captured.scn.log_pos) {
         return Resume::Stop(format!(
             "the binlog ends at {}:{}, before {} that was already captured: the server lost its last transactions \
@@ -92,29 +95,24 @@ pub fn resume(captured: &Captured, answering: &Answering) -> Resume {
     }
     // A binlog that was reset begins again at its first file, and after a while it is longer than what was
     // captured; its GTIDs begin again too.
-    if !answering.gtids.can_follow(&captured.gtids) {
+    if !gtids.can_follow(&captured.gtids) {
         return Resume::Stop(format!(
             "the server's GTIDs '{}' do not contain '{}' that were captured: its binlog was reset, or it was set back \
              to an older state; make the sites equal again, then start this instance anew with an empty data directory \
              and `weft uninstall`",
-            answering.gtids, captured.gtids
+            gtids, captured.gtids
         ));
     }
     Resume::At { file: log_name(log_base, captured.scn.log_index), position: captured.scn.log_pos }
 }
 
 /// On a server whose files are others, the place is known by GTID alone.
-fn by_gtid(captured: &Captured, answering: &Answering, epoch: u32, log_base: &str) -> Resume {
-    if answering.gtids.contains(&captured.gtids) {
+fn by_gtid(captured: &Captured, answering: &Candidate, epoch: u32, log_base: &str) -> Resume {
+    if answering.holds(&captured.gtids) {
         return Resume::After { gtids: captured.gtids.clone(), epoch, log_base: log_base.to_owned() };
     }
-    let (now, before) = (answering.server_id, captured.server.server_id);
-    let instead = if now == before { String::new() } else { format!(" instead of {before}") };
-    Resume::Stop(format!(
-        "server {now} answers now{instead}, and its GTIDs '{}' do not contain '{}' that were captured: changes \
-         would be lost; point the instance's url to a server that has them",
-        answering.gtids, captured.gtids
-    ))
+    let last = LastCaptured { server_id: captured.server.server_id, gtids: captured.gtids.clone() };
+    Resume::Stop(answering.lost(&last))
 }
 
 /// Base and number of a binlog file's name: `binlog.000007` is (`binlog`, 7).
@@ -141,8 +139,19 @@ mod tests {
         Captured { scn: Scn::of_transaction(1, 7, 1_234), server, gtids: gtids("11-11-500") }
     }
 
+    fn server(server_id: u32, position: &str) -> Candidate {
+        Candidate {
+            address: "db:3306".into(),
+            server_id,
+            writable: true,
+            replicates_from: Vec::new(),
+            gtids: gtids(position),
+            written: Vec::new(),
+        }
+    }
+
     fn answering() -> Answering {
-        Answering { server_id: 11, file: "binlog.000007".into(), position: 1_234, gtids: gtids("11-11-500") }
+        Answering { server: server(11, "11-11-500"), file: "binlog.000007".into(), position: 1_234 }
     }
 
     #[test]
@@ -165,22 +174,21 @@ mod tests {
 
     #[test]
     fn a_binlog_that_was_reset_and_has_grown_past_the_place_stops_capture() {
-        let reset = Answering { file: "binlog.000009".into(), gtids: gtids("11-11-20"), ..answering() };
+        let reset = Answering { file: "binlog.000009".into(), server: server(11, "11-11-20"), ..answering() };
         assert!(matches!(resume(&captured(), &reset), Resume::Stop(reason) if reason.contains("was reset")));
-        let empty = Answering { gtids: GtidPosition::default(), ..reset };
+        let empty = Answering { server: server(11, ""), ..reset };
         assert!(matches!(resume(&captured(), &empty), Resume::Stop(_)));
         // Two servers of one domain that replicate from each other number without regard to the other.
-        let interleaved = Answering { gtids: gtids("11-12-499"), ..answering() };
+        let interleaved = Answering { server: server(11, "11-12-499"), ..answering() };
         assert!(matches!(resume(&captured(), &interleaved), Resume::At { .. }));
     }
 
     #[test]
     fn another_server_goes_on_by_gtid_in_the_next_epoch_if_it_has_everything() {
-        let other =
-            Answering { server_id: 12, file: "log.000002".into(), position: 99, gtids: gtids("11-12-501") };
+        let other = Answering { server: server(12, "11-12-501"), file: "log.000002".into(), position: 99 };
         let after = Resume::After { gtids: gtids("11-11-500"), epoch: 2, log_base: "log".into() };
         assert_eq!(resume(&captured(), &other), after);
-        let behind = Answering { gtids: gtids("11-12-499"), ..other };
+        let behind = Answering { server: server(12, "11-12-499"), ..other };
         assert!(
             matches!(resume(&captured(), &behind), Resume::Stop(reason) if reason.contains("do not contain"))
         );
@@ -193,10 +201,12 @@ mod tests {
         let server = CapturedServer { epoch: 2, server_id: 12, log_base: "log".into() };
         let captured = Captured { server, ..captured() };
         let other =
-            Answering { server_id: 12, file: "log.000002".into(), position: 99, gtids: gtids("11-12-501") };
+            Answering { server: self::server(12, "11-12-501"), file: "log.000002".into(), position: 99 };
         let after = Resume::After { gtids: gtids("11-11-500"), epoch: 2, log_base: "log".into() };
         assert_eq!(resume(&captured, &other), after);
-        let behind = Answering { gtids: gtids("11-11-499"), ..other };
+        let forgotten = Captured { scn: Scn::of_transaction(2, 0, 0), ..captured.clone() };
+        assert_eq!(resume(&forgotten, &other), after, "as it is stored in the instance");
+        let behind = Answering { server: self::server(12, "11-11-499"), ..other };
         assert!(matches!(resume(&captured, &behind), Resume::Stop(_)));
     }
 

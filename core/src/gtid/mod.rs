@@ -94,6 +94,12 @@ impl GtidPosition {
         }
     }
 
+    /// Moves on to where `later` is in each of its domains, and takes its set in.
+    pub fn follow(&mut self, later: &GtidPosition) {
+        self.domains.extend(&later.domains);
+        self.set.unite(&later.set);
+    }
+
     /// Whether a server at this position has everything that one at `other` has: on MariaDB judged by
     /// the sequence numbers in each domain.
     pub fn contains(&self, other: &GtidPosition) -> bool {

@@ -56,7 +56,7 @@ pub enum Isolation {
 }
 
 /// A place in the target's own binlog.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct LogPosition {
     /// Number of the binlog file.
     pub log_index: u32,

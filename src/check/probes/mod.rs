@@ -91,6 +91,11 @@ pub fn instance(subject: &Subject<'_>) -> Vec<Finding> {
     PROBES.iter().flat_map(|probe| probe(subject)).collect()
 }
 
+/// What the facts of a server show that may take the place of its instance's primary.
+pub fn standby(facts: &InstanceFacts) -> Vec<Finding> {
+    server::standby(facts)
+}
+
 /// What shows only with both ends of a direction.
 pub fn link(link: &Link<'_>) -> Vec<Finding> {
     LINK_PROBES.iter().flat_map(|probe| probe(link)).collect()

@@ -56,6 +56,25 @@ pub(super) fn settings_to_know(subject: &Subject<'_>) -> Vec<Finding> {
     findings
 }
 
+/// A server that may take the primary's place: what it replicates must be in its own binlog, or Weft
+/// finds no place there to go on from.
+pub(super) fn standby(facts: &InstanceFacts) -> Vec<Finding> {
+    let place = format!("{}:{}", facts.host, facts.port);
+    let mut findings = Vec::new();
+    let logs_replicated = facts.is_on("log_slave_updates") || facts.is_on("log_replica_updates");
+    if !facts.is_on("log_bin") || !logs_replicated {
+        let what = format!("{place} does not log what it replicates: it cannot take the primary's place");
+        let fix = "start that server with log_bin = binlog and log_slave_updates = ON";
+        findings.push(Finding::error("standby-binlog", &facts.instance, what, fix));
+    }
+    if !facts.is_on("read_only") {
+        let what = format!("{place} takes writes as the primary does: they would be lost or collide");
+        let fix = "SET GLOBAL read_only = ON on all servers of the instance but its primary";
+        findings.push(Finding::warning("standby-writable", &facts.instance, what, fix));
+    }
+    findings
+}
+
 pub(super) fn equal_ids(facts: &BTreeMap<String, InstanceFacts>) -> Vec<Finding> {
     let mut by_id: BTreeMap<u64, Vec<&InstanceFacts>> = BTreeMap::new();
     for one in facts.values() {

@@ -340,3 +340,14 @@ fn clocks_packets_and_shapes_that_differ_are_found() {
     };
     assert_eq!(found_between(wider), [(Level::Warning, "table-differs")]);
 }
+
+#[test]
+fn a_standby_must_log_what_it_replicates_and_take_no_writes() {
+    let mut standby = good("sh.main", 9);
+    standby.variables.insert("read_only".to_owned(), "ON".to_owned());
+    assert!(super::standby(&standby).is_empty());
+    standby.variables.insert("log_slave_updates".to_owned(), "OFF".to_owned());
+    assert_eq!(super::standby(&standby)[0].code, "standby-binlog");
+    let found = super::standby(&good("sh.main", 9));
+    assert!(found.len() == 1 && found[0].code == "standby-writable", "{found:?}");
+}

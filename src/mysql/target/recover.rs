@@ -62,7 +62,7 @@ fn owned_shards(shards: u16, known: &[(u16, u64, Vec<u8>)]) -> std::collections:
 
 /// A read-only target is never written, not even with the privilege to do so: its data comes from
 /// elsewhere.
-async fn refuse_read_only(conn: &mut Conn, options: &TargetOptions) -> Result<(), TargetError> {
+pub(super) async fn refuse_read_only(conn: &mut Conn, options: &TargetOptions) -> Result<(), TargetError> {
     let setting: Option<u8> =
         conn.query_first("SELECT @@global.read_only").await.map_err(|error| failed(options, &error))?;
     if setting == Some(0) {

@@ -37,18 +37,28 @@ pub(super) struct TargetSession {
     pub(super) packet_bytes: usize,
 }
 
+/// Who a session writes for, and where.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owner {
+    pub(super) shard: u16,
+    /// What the recovery raised the marks to.
+    pub(super) epoch: Epoch,
+    /// The server that it did that at.
+    pub(super) server_id: u32,
+}
+
 /// Opens the session and takes the shard's lock.
 pub(super) async fn open(
     options: Arc<TargetOptions>,
     ours: OurConnections,
-    shard: u16,
-    epoch: Epoch,
+    owner: Owner,
 ) -> Result<TargetSession, TargetError> {
+    let Owner { shard, epoch, .. } = owner;
     let mut conn = connect(&options.endpoint, Role::Apply).await?;
     let id = u64::from(conn.id());
     // Ours before it holds the lock, so that we never take it for another owner's.
     lock::lock_ids(&ours).insert(id);
-    let ready = prepare(&mut conn, &options, shard, epoch).await;
+    let ready = prepare(&mut conn, &options, owner).await;
     let (packet_bytes, replayer) = match ready {
         Ok(ready) => ready,
         Err(error) => {
@@ -76,10 +86,17 @@ pub(super) async fn open(
 async fn prepare(
     conn: &mut Conn,
     options: &TargetOptions,
-    shard: u16,
-    epoch: Epoch,
+    Owner { shard, epoch, server_id }: Owner,
 ) -> Result<(usize, Replayer), TargetError> {
     let failed = |error| TargetError::from(options.failure(&error, "opening a session"));
+    // The address may lead elsewhere since: nothing that the recovery found is true there.
+    let answers: Option<u32> = conn.query_first("SELECT @@global.server_id").await.map_err(failed)?;
+    if answers != Some(server_id) {
+        return Err(TargetError::Unreachable(format!(
+            "{}: another server answers there now than when the channel was recovered",
+            options.place()
+        )));
+    }
     conn.query_drop("SET SESSION innodb_lock_wait_timeout = 5, lock_wait_timeout = 5; USE weft")
         .await
         .map_err(failed)?;
@@ -207,13 +224,14 @@ impl TargetSession {
         position.map(Outcome::Position).ok_or_else(|| Failure::refused(no_binlog(&self.options.place())))
     }
 
-    /// The update finds its row only while nobody has raised the epoch.
+    /// The update finds its row only while nobody has raised the epoch, and while the server is not
+    /// read-only: it was demoted then, and the account may be one that could write all the same.
     async fn write_mark(&mut self, mark: &Mark) -> Result<Outcome, Failure> {
         let result = self
             .conn
             .exec_iter(
                 "UPDATE weft.mark SET epoch = ?, body = ? WHERE channel = ? AND source = ? AND shard = ? AND epoch \
-                 <= ?",
+                 <= ? AND @@global.read_only = 0",
                 (
                     self.epoch.0,
                     mark.encode(),
@@ -227,7 +245,18 @@ impl TargetSession {
             .map_err(|error| self.options.failure(&error, "writing the mark"))?;
         let found = result.affected_rows();
         result.drop_result().await.map_err(|error| self.options.failure(&error, "writing the mark"))?;
-        Ok(if found == 0 { Outcome::Fenced } else { Outcome::Ok })
+        if found > 0 {
+            return Ok(Outcome::Ok);
+        }
+        let setting: Option<u8> = self
+            .conn
+            .query_first("SELECT @@global.read_only")
+            .await
+            .map_err(|error| self.options.failure(&error, "writing the mark"))?;
+        match setting {
+            Some(0) => Ok(Outcome::Fenced),
+            _ => Err(Failure::refused(recover::read_only(&self.options))),
+        }
     }
 
     /// The rows of one statement.

@@ -1,6 +1,9 @@
 //! Who a server is, and what becomes of its history when it is replaced by a replica, or crashes
 //! without having synced its last commits.
 
+use std::collections::BTreeMap;
+
+use weft_core::binlog::primary::Candidate;
 use weft_core::binlog::resume::{Answering, Resume, log_name, split_log_name};
 use weft_core::gtid::{Gtid, GtidPosition, MariaDbGtid};
 use weft_core::sink::step::LogPosition;
@@ -13,11 +16,18 @@ pub const LOG_BASE: &str = "binlog";
 impl Database {
     /// What the server says of itself.
     pub fn identify(&self) -> Answering {
-        Answering {
+        let server = Candidate {
+            address: format!("server {}", self.server_id),
             server_id: self.server_id,
+            writable: true,
+            replicates_from: Vec::new(),
+            gtids: self.gtids(),
+            written: self.written(),
+        };
+        Answering {
+            server,
             file: log_name(LOG_BASE, self.position.log_index),
             position: self.position.log_pos,
-            gtids: self.gtids(),
         }
     }
 
@@ -26,6 +36,13 @@ impl Database {
         let mut gtids = GtidPosition::default();
         self.binlog.last().iter().for_each(|logged| gtids.advance(&Gtid::MariaDb(logged.gtid)));
         gtids
+    }
+
+    /// The newest GTID of each server that wrote what is in the binlog.
+    fn written(&self) -> Vec<Gtid> {
+        let newest: BTreeMap<u32, MariaDbGtid> =
+            self.binlog.iter().map(|logged| (logged.gtid.server_id, logged.gtid)).collect();
+        newest.into_values().map(Gtid::MariaDb).collect()
     }
 
     /// Opens a dump: the number of the first transaction that it brings.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Params, Row as SqlRow};
+use mysql_async::{Params, Row as SqlRow};
 use weft_actors::ports::TargetError;
 use weft_actors::referee::ports::{Held, OpenCase};
 use weft_core::filter::referee::{Close, Entry, Row, Ruled, Ruling, Side, Why};
@@ -14,13 +14,13 @@ use weft_core::sink::step::{LogPosition, StopKind, Verdict};
 use weft_core::time::Micros;
 use weft_core::version::Version;
 
-use super::{ENTRIES_MAX, Idle, keep, limited, position, unreadable};
+use super::{ENTRIES_MAX, Idle, Seat, keep, limited, position, unreadable};
 use crate::mysql::dialect::Dialect;
-use crate::mysql::target::TargetOptions;
 use crate::mysql::target::errors::Failure;
 use crate::mysql::target::exact::Literals;
 use crate::mysql::target::shape::Shape;
 use crate::mysql::target::sql::{self, KeyColumn};
+use crate::mysql::target::{TargetOptions, recover};
 
 /// Where the row of a case is in its table.
 pub(super) struct Found {
@@ -32,7 +32,7 @@ pub(super) struct Found {
 
 /// A transaction that holds the row of a case.
 pub(super) struct HeldRow {
-    pub(super) conn: Conn,
+    pub(super) seat: Seat,
     pub(super) options: Arc<TargetOptions>,
     pub(super) idle: Idle,
     pub(super) case: OpenCase,
@@ -51,6 +51,7 @@ impl HeldRow {
 
     async fn read_entries(&mut self) -> Result<Vec<Entry>, TargetError> {
         let rows: Vec<SqlRow> = self
+            .seat
             .conn
             .exec(
                 "SELECT id, scn, CAST(GREATEST(0, TIMESTAMPDIFF(MICROSECOND, at, NOW(6))) AS UNSIGNED) age, \
@@ -80,7 +81,7 @@ impl HeldRow {
     async fn carry_out(&mut self, ruled: &Ruled) -> Result<Result<(), Why>, TargetError> {
         if let Some(statement) = ruled.write.and_then(|entry| self.statement(entry)) {
             self.simple("SAVEPOINT weft").await?;
-            match self.conn.query_drop(statement).await {
+            match self.seat.conn.query_drop(statement).await {
                 Ok(()) => {}
                 Err(error) => {
                     let why = match self.options.failure(&error, "writing the row that a rule wants") {
@@ -108,7 +109,10 @@ impl HeldRow {
         let loser: Option<Literals> =
             self.losers.get(&entry)?.as_ref().and_then(|text| serde_json::from_str(text).ok());
         let Some(literals) = loser else {
-            return self.row.is_some().then(|| sql::delete(Dialect::of(&self.conn), table, &found.key, rows));
+            return self
+                .row
+                .is_some()
+                .then(|| sql::delete(Dialect::of(&self.seat.conn), table, &found.key, rows));
         };
         // Columns that went meanwhile went with their values; those that came keep what they have.
         let stored = |name: &String| {
@@ -126,7 +130,8 @@ impl HeldRow {
     }
 
     /// # Errors
-    /// Another node closed it: then nothing of this transaction may stay.
+    /// Another node closed it, or the server is read-only by now, whatever the account may write there:
+    /// then nothing of this transaction may stay.
     async fn close(&mut self, close: &Close) -> Result<(), TargetError> {
         let parameters = Params::Positional(vec![
             close.ruling.as_str().into(),
@@ -136,18 +141,19 @@ impl HeldRow {
             close.entry.into(),
             Ruling::Open.as_str().into(),
         ]);
-        self.conn
+        self.seat.conn
             .exec_drop(
                 "UPDATE weft.conflict SET ruling = ?, ruled_by = ?, ruled_at = NOW(6), stands_for_time = ?, \
-                 stands_for_origin = ?, row_key = NULL, loser = NULL WHERE id = ? AND ruling = ?",
+                 stands_for_origin = ?, row_key = NULL, loser = NULL WHERE id = ? AND ruling = ? AND @@global.read_only = 0",
                 parameters,
             )
             .await
             .map_err(|error| self.failed(&error))?;
-        let found = self.conn.affected_rows();
+        let found = self.seat.conn.affected_rows();
         if found == 1 {
             return Ok(());
         }
+        recover::refuse_read_only(&mut self.seat.conn, &self.options).await?;
         Err(TargetError::Fenced(format!(
             "{}: another node decided a conflict meanwhile",
             self.options.place()
@@ -164,7 +170,7 @@ impl HeldRow {
             Ruling::Open.as_str(),
             first,
         );
-        self.conn
+        self.seat.conn
             .exec_drop(
                 "UPDATE weft.conflict SET ruling = ?, ruled_by = ?, ruled_at = NOW(6), row_key = NULL, loser = NULL \
                  WHERE key_hash = ? AND ruling = ? AND id < ?",
@@ -175,7 +181,7 @@ impl HeldRow {
     }
 
     async fn simple(&mut self, sql: &str) -> Result<(), TargetError> {
-        self.conn.query_drop(sql).await.map_err(|error| self.failed(&error))
+        self.seat.conn.query_drop(sql).await.map_err(|error| self.failed(&error))
     }
 }
 
@@ -184,12 +190,16 @@ impl Held for HeldRow {
         self.found.is_some()
     }
 
+    fn server_id(&self) -> u32 {
+        self.seat.primary.server_id
+    }
+
     fn position(&self) -> LogPosition {
         self.position
     }
 
     fn position_now(&mut self) -> BoxFuture<'_, Result<LogPosition, TargetError>> {
-        Box::pin(limited(&self.options, position(&self.options, &mut self.conn)))
+        Box::pin(limited(&self.options, position(&self.options, &mut self.seat.conn)))
     }
 
     fn entries(&mut self) -> BoxFuture<'_, Result<Vec<Entry>, TargetError>> {
@@ -210,7 +220,7 @@ impl Held for HeldRow {
         Box::pin(async move {
             let options = self.options.clone();
             limited(&options, self.simple("COMMIT")).await?;
-            keep(&self.idle, self.conn);
+            keep(&self.idle, self.seat);
             Ok(())
         })
     }
@@ -220,7 +230,7 @@ impl Held for HeldRow {
             // A session that cannot roll back is dropped, which does it too.
             let options = self.options.clone();
             if limited(&options, self.simple("ROLLBACK")).await.is_ok() {
-                keep(&self.idle, self.conn);
+                keep(&self.idle, self.seat);
             }
         })
     }
