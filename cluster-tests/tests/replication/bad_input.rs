@@ -181,7 +181,7 @@ async fn a_server_that_is_down_at_the_start_is_waited_for() {
     wait_until(PATIENCE, "the node answers and says what it waits for", async || {
         let answer = pair.deployment.client.get(&url).send().await.map_err(|error| error.to_string())?;
         let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap_or_default());
-        let says = status == 503 && text.contains("cannot reach MariaDB at");
+        let says = status == 503 && text.contains("cannot reach a server at");
         if says { Ok(()) } else { Err(format!("{status} {text} {}", tail(&pair.deployment.log(SH)))) }
     })
     .await;
