@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weft_core::binlog::Malformed;
-use weft_core::catalog::{CatalogEntry, CatalogId, CatalogItem, TableVersion, UniqueKey};
+use weft_core::catalog::{CatalogEntry, CatalogId, CatalogItem, Column, TableVersion, UniqueKey};
 use weft_core::key::KeyHash;
 use weft_core::scn::Scn;
 use weft_core::tables::TableName;
@@ -92,11 +92,28 @@ pub fn catalog() -> Vec<CatalogEntry> {
 /// Id of the format in [`catalog`].
 pub const FORMAT: CatalogId = CatalogId(TABLES as u32);
 
+/// Images are read by [`Row::read`] and nobody else; the keys only have to name columns that are there.
+fn column(name: &str) -> Column {
+    let whole_number = 3;
+    Column {
+        name: name.to_owned(),
+        type_code: whole_number,
+        meta: 0,
+        nullable: true,
+        unsigned: false,
+        collation: 0,
+        column_type: None,
+        default: None,
+        generated: false,
+        labels: Vec::new(),
+    }
+}
+
 fn version(table: TableId) -> TableVersion {
     let unique = UniqueKey { name: "u".into(), columns: vec![1] };
     TableVersion {
         name: name(table),
-        columns: Vec::new(),
+        columns: ["id", "u"].map(column).into(),
         primary_key: vec![0],
         unique_keys: if table == WITH_UNIQUE { vec![unique] } else { Vec::new() },
         exact: true,
