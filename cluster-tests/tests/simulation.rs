@@ -93,7 +93,7 @@ fn without_the_runs_in_the_marks_the_oracles_see_changes_applied_again() {
 
 #[test]
 fn without_doubt_in_what_a_node_remembers_the_oracles_see_that_a_target_lost_changes() {
-    is_missed(Mutation::TrustMemory, 145, &[Broken::Lost, Broken::SitesDiffer]);
+    is_missed(Mutation::TrustMemory, 175, &[Broken::Lost, Broken::SitesDiffer]);
 }
 
 #[test]

@@ -106,10 +106,11 @@ async fn session_of_an_older_epoch_is_fenced() {
     assert!(matches!(session.run(Step::WriteMark(Box::new(mark(5)))).await, Outcome::Fenced));
     drop(session);
     let target = ServerTarget::new(options(&pair.target));
+    target.recover(1, None).await.expect("the dropped session goes");
     let refused =
         wait_until(Duration::from_secs(10), "the lock of the dropped session", async || {
             match target.session(0, Epoch(1)).await {
-                Err(TargetError::Fenced(reason)) if reason.contains("epoch 9") => Ok(reason),
+                Err(TargetError::Fenced(reason)) if reason.contains("epoch 10") => Ok(reason),
                 other => Err(format!("{:?}", other.err())),
             }
         })
