@@ -120,7 +120,10 @@ impl Server {
                 panic!("{sql}: {error}");
             }
         }
-        drop(results);
+        // It ends the loop as well.
+        if let Err(error) = results.drop_result().await {
+            panic!("{sql}: {error}");
+        }
         if let Err(error) = conn.disconnect().await {
             panic!("{sql}: {error}");
         }

@@ -3,6 +3,7 @@
 
 use cluster_tests::nodes::{run_program, wait_equal};
 use cluster_tests::servers::{Flavour, Server, has_mysql};
+use mysql_async::prelude::Queryable;
 use weft_actors::status::ChannelState;
 
 use crate::pair::{BJ, BOTH_WAYS, ONE_WAY, Pair, SH, wait_rows};
@@ -10,9 +11,18 @@ use crate::refill::purge;
 
 const TABLE: &str = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))";
 
-/// Leaves a prepared transaction behind; the session that began it ends.
+/// Leaves a prepared transaction behind; the session that began it has ended: until then no other
+/// session can end the transaction (`XAER_NOTA`), and a server goes on closing a session after its client.
 async fn prepare(server: &Server, xid: &str, change: &str) {
-    server.execute(&format!("USE shop; XA START {xid}; {change}; XA END {xid}; XA PREPARE {xid}")).await;
+    let mut conn = server.conn().await;
+    let session = conn.id();
+    let sql = format!("USE shop; XA START {xid}; {change}; XA END {xid}; XA PREPARE {xid}");
+    for statement in sql.split("; ") {
+        conn.query_drop(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    conn.disconnect().await.expect("the connection that just answered closes");
+    let sessions = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {session}");
+    wait_rows(server, &sessions, &["0"]).await;
 }
 
 /// Waits until what is written now has arrived: everything before it has passed too.
