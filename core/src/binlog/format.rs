@@ -74,7 +74,8 @@ impl Format {
         }
         let own_entry = usize::from(EventType::FormatDescription.code()) - 1;
         let own = cursor.rest().get(own_entry).copied().unwrap_or(0);
-        let types = usize::from(own).checked_sub(FIXED_BYTES).ok_or(cursor.invalid(u64::from(own)))?;
+        let types = usize::from(own).checked_sub(FIXED_BYTES).filter(|types| *types > own_entry);
+        let types = types.ok_or(cursor.invalid(u64::from(own)))?;
         let post_header_lengths = cursor.take(types)?.to_vec();
         let code = cursor.u8()?;
         let checksum = match code {
@@ -244,6 +245,20 @@ pub(crate) mod tests {
         assert_eq!(format.post_header_len(EventType::Unknown(200)), None);
         let again = Format::parse(format.canonical()).expect("valid");
         assert_eq!((again.checksum, again.canonical()), (Checksum::None, format.canonical()));
+    }
+
+    /// Its own entry would be read from what stands behind the list, which the canonical event leaves out.
+    #[test]
+    fn a_list_of_lengths_that_ends_before_its_own_entry_is_refused() {
+        let mut event = mariadb_fde(0, false);
+        let lengths_at = HEADER_BYTES + FIXED_BYTES;
+        let own_entry = lengths_at + usize::from(EventType::FormatDescription.code()) - 1;
+        event[own_entry] = FIXED_BYTES as u8 + 5;
+        event[lengths_at + 5] = 0;
+        assert!(Format::parse(&event).is_err());
+        event[own_entry] = FIXED_BYTES as u8 + 15;
+        let format = Format::parse(&event).expect("its own entry is the last");
+        assert_eq!(Format::parse(format.canonical()).map(|again| again.post_header_lengths.len()), Ok(15));
     }
 
     #[test]

@@ -64,7 +64,9 @@ pub fn run(data: &[u8]) {
         let mut format = None;
         for item in assembled {
             match item {
-                Assembled::Format(event) => format = Format::parse(event).ok(),
+                Assembled::Format(event) => {
+                    format = Some(Format::parse(event).expect("a canonical event is one"));
+                }
                 Assembled::Chunk(chunk) => captured(&chunk.events, format.as_ref(), &mut ledger),
                 Assembled::Transaction(transaction) => {
                     captured(&transaction.events, format.as_ref(), &mut ledger);
@@ -122,7 +124,8 @@ fn rows_events(assembled: &[Assembled]) -> Vec<(u32, u64, Vec<&[u8]>)> {
 
 /// What a capture does with a transaction, and a sink after it.
 fn captured(events: &Bytes, format: Option<&Format>, ledger: &mut Ledger) {
-    let format = format.expect("no rows without a format");
+    // A capture refuses rows without one.
+    let Some(format) = format else { return };
     images(events, format);
     let mut scanner = Scanner::new("sh.main");
     let mut next = 0;
