@@ -7,7 +7,6 @@ use futures::future::BoxFuture;
 use weft_core::binlog::primary::{Candidate, LastCaptured};
 use weft_core::catalog::{CatalogEntry, CatalogId, TableVersion, UniqueKey};
 use weft_core::channel::recovery::StoredWatermark;
-use weft_core::flavour::Flavour;
 use weft_core::gtid::GtidPosition;
 use weft_core::link::message::{FromClient, FromServer, Hello};
 use weft_core::mark::{Epoch, Mark};
@@ -57,7 +56,6 @@ pub trait Source: Send + Sync {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceIdentity {
     pub server: Candidate,
-    pub flavour: Flavour,
     /// As `SELECT VERSION()` says it.
     pub version: String,
     /// Name of the binlog file being written, and the position in it.

@@ -37,14 +37,14 @@ pub(super) async fn identify(conn: &mut Conn, endpoint: &Endpoint) -> Result<Sou
     };
     let server = Candidate {
         server_id: answer.server_id,
+        flavour: dialect.flavour(),
         writable: !answer.read_only,
         replicates_from: answer.replicates_from,
         gtids: parse_gtid(&address, &answer.gtid)?,
         written: parse_written(&address, &answer.written)?,
         address,
     };
-    let flavour = Flavour::of_version(&answer.version);
-    Ok(SourceIdentity { server, flavour, version: answer.version, file, position })
+    Ok(SourceIdentity { server, version: answer.version, file, position })
 }
 
 /// Why a server without a binlog is refused.

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use weft_core::binlog::primary::{Candidate, LastCaptured};
-use weft_core::binlog::resume::{Answering, Captured, CapturedServer, Resume, resume, split_log_name};
+use weft_core::binlog::resume::{
+    Answering, Captured, CapturedServer, Resume, captured_flavour, resume, split_log_name,
+};
 use weft_core::buffer::frame;
 use weft_core::catalog::{CatalogEntry, CatalogId, CatalogItem};
 use weft_core::gtid::GtidPosition;
@@ -137,7 +139,8 @@ fn captured(
     };
     let beginning = Scn::of_transaction(start.epoch, log_index, start.position);
     buffer.begin(beginning)?;
-    Ok(Captured { scn: buffer.newest().unwrap_or(beginning), server, gtids })
+    let flavour = captured_flavour(&buffer.catalog());
+    Ok(Captured { scn: buffer.newest().unwrap_or(beginning), server, gtids, flavour })
 }
 
 fn add_server(buffer: &dyn EventBuffer, server: &CapturedServer) -> Result<(), CaptureError> {

@@ -1,6 +1,7 @@
 //! Which of an instance's servers is its primary: a pure decision over what was captured and what the
 //! servers say of themselves. Nobody is promoted by Weft; it only sees that somebody was.
 
+use crate::flavour::Flavour;
 use crate::gtid::{Gtid, GtidPosition, MariaDbGtid};
 
 /// What one server of the instance says of itself.
@@ -9,6 +10,7 @@ pub struct Candidate {
     /// `host:port`, for messages.
     pub address: String,
     pub server_id: u32,
+    pub flavour: Flavour,
     /// It takes writes from those who may not write to a read-only server.
     pub writable: bool,
     /// Server ids that it replicates from natively, or tries to.
@@ -41,10 +43,11 @@ pub enum Choice {
 impl Candidate {
     /// Whether it has all that was captured. Sequence numbers of a domain are not enough: a server that
     /// lost the end of another's history soon reaches the same numbers by writes of its own. Transactions
-    /// without GTIDs, as MySQL may log them, are found at no other server.
+    /// without GTIDs, as MySQL may log them, are found at no other server; MariaDB logs none without, so
+    /// that nothing is all that was captured.
     pub fn holds(&self, captured: &GtidPosition) -> bool {
-        if captured.is_empty() && self.written.is_empty() {
-            return false;
+        if captured.is_empty() {
+            return self.flavour == Flavour::MariaDb;
         }
         let covers = |ours: &Gtid, theirs: &MariaDbGtid| match ours {
             Gtid::MariaDb(ours) => {
@@ -138,6 +141,7 @@ mod tests {
         Candidate {
             address: format!("db{server_id}:3306"),
             server_id,
+            flavour: Flavour::MariaDb,
             writable,
             replicates_from: Vec::new(),
             gtids: gtids(position),
@@ -147,6 +151,10 @@ mod tests {
 
     fn replica_of(master: u32, server: Candidate) -> Candidate {
         Candidate { replicates_from: vec![master], ..server }
+    }
+
+    fn of_mysql(server: Candidate) -> Candidate {
+        Candidate { flavour: Flavour::MySql, written: Vec::new(), ..server }
     }
 
     fn last() -> LastCaptured {
@@ -200,7 +208,7 @@ mod tests {
         let last = LastCaptured { server_id: 1, gtids: gtids("") };
         let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
         for position in [String::new(), format!("{uuid}:1-5")] {
-            let other = Candidate { written: Vec::new(), ..server(2, true, &position, "7-1-1") };
+            let other = of_mysql(server(2, true, &position, "7-1-1"));
             let Choice::Stop(reason) = choose(Some(&last), &[other]) else {
                 panic!("nobody knows the place")
             };
@@ -209,13 +217,20 @@ mod tests {
     }
 
     #[test]
+    fn where_mariadb_has_logged_nothing_yet_any_server_of_the_instance_has_all_of_it() {
+        let last = LastCaptured { server_id: 1, gtids: gtids("") };
+        for (position, written) in [("", None), ("7-2-5", Some("7-2-5"))] {
+            let other = server(2, true, position, written.unwrap_or("7-2-1"));
+            let other = if written.is_some() { other } else { Candidate { written: Vec::new(), ..other } };
+            assert_eq!(choose(Some(&last), &[other]), Choice::Server(0));
+        }
+    }
+
+    #[test]
     fn sets_of_mysql_tell_who_has_what_was_captured() {
         let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
         let last = LastCaptured { server_id: 1, gtids: gtids(&format!("{uuid}:1-500")) };
-        let with = |position: &str| {
-            let server = server(2, true, &format!("{uuid}:{position}"), "7-1-1");
-            Candidate { written: Vec::new(), ..server }
-        };
+        let with = |position: &str| of_mysql(server(2, true, &format!("{uuid}:{position}"), "7-1-1"));
         assert_eq!(choose(Some(&last), &[with("1-500:900")]), Choice::Server(0));
         let lacking = choose(Some(&last), &[with("1-499:501-900")]);
         assert!(matches!(lacking, Choice::Stop(reason) if reason.contains("do not contain")));

@@ -3,8 +3,10 @@
 
 use std::borrow::Borrow;
 
+use super::format::Format;
 use super::primary::{Candidate, LastCaptured};
 use crate::catalog::{CatalogEntry, CatalogItem};
+use crate::flavour::Flavour;
 use crate::gtid::GtidPosition;
 use crate::scn::Scn;
 
@@ -48,6 +50,8 @@ pub struct Captured {
     pub server: CapturedServer,
     /// GTIDs up to `scn`.
     pub gtids: GtidPosition,
+    /// Of the server's kind; None: nothing was captured yet.
+    pub flavour: Option<Flavour>,
 }
 
 /// Who answers now.
@@ -71,8 +75,24 @@ pub enum Resume {
     Stop(String),
 }
 
+/// The flavour of the server that wrote what was captured last; None: nothing was captured yet.
+pub fn captured_flavour(catalog: &[impl Borrow<CatalogEntry>]) -> Option<Flavour> {
+    catalog.iter().rev().map(Borrow::borrow).find_map(|entry| match &entry.what {
+        CatalogItem::Format(event) => Format::parse(event).ok().map(|format| format.flavour),
+        _ => None,
+    })
+}
+
 /// Decides how capture goes on.
 pub fn resume(captured: &Captured, answering: &Answering) -> Resume {
+    if let Some(flavour) = captured.flavour.filter(|flavour| *flavour != answering.server.flavour) {
+        return Resume::Stop(format!(
+            "{} is a {} server, and {flavour} was captured: neither reads the other's GTIDs; give the instance back to \
+             its server, or make the sites equal again and start this instance anew with an empty data directory and \
+             `weft uninstall`",
+            answering.server.address, answering.server.flavour
+        ));
+    }
     let Some((log_base, log_index)) = split_log_name(&answering.file) else {
         return Resume::Stop(format!("the binlog file '{}' has no number at its end", answering.file));
     };
@@ -136,13 +156,19 @@ mod tests {
 
     fn captured() -> Captured {
         let server = CapturedServer { epoch: 1, server_id: 11, log_base: "binlog".into() };
-        Captured { scn: Scn::of_transaction(1, 7, 1_234), server, gtids: gtids("11-11-500") }
+        Captured {
+            scn: Scn::of_transaction(1, 7, 1_234),
+            server,
+            gtids: gtids("11-11-500"),
+            flavour: Some(Flavour::MariaDb),
+        }
     }
 
     fn server(server_id: u32, position: &str) -> Candidate {
         Candidate {
             address: "db:3306".into(),
             server_id,
+            flavour: Flavour::MariaDb,
             writable: true,
             replicates_from: Vec::new(),
             gtids: gtids(position),
@@ -191,6 +217,16 @@ mod tests {
         let behind = Answering { server: server(12, "11-12-499"), ..other };
         assert!(
             matches!(resume(&captured(), &behind), Resume::Stop(reason) if reason.contains("do not contain"))
+        );
+    }
+
+    /// Transactions of MySQL may have no GTIDs, and an empty position is contained in any other.
+    #[test]
+    fn a_server_of_the_other_flavour_stops_capture() {
+        let of_mysql = Captured { gtids: gtids(""), flavour: Some(Flavour::MySql), ..captured() };
+        let other = Answering { server: server(12, "11-12-501"), ..answering() };
+        assert!(
+            matches!(resume(&of_mysql, &other), Resume::Stop(reason) if reason.contains("MariaDB server, and MySQL was"))
         );
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use weft_core::binlog::resume::{Captured, CapturedServer, Resume, resume};
 use weft_core::buffer::frame;
 use weft_core::catalog::{CatalogEntry, CatalogId, CatalogItem};
+use weft_core::flavour::Flavour;
 use weft_core::ledger::Ledger;
 use weft_core::scn::Scn;
 use weft_core::sink::step::LogPosition;
@@ -33,7 +34,7 @@ impl Replicator {
     /// Asks who answers, and opens a dump where capture goes on; or stops, with the reason.
     pub fn find_place(&mut self, database: &Database, coverage: &mut Coverage) {
         let (scn, server, gtids) = (self.newest(), self.server(), self.gtids.clone());
-        let captured = Captured { scn, server, gtids };
+        let captured = Captured { scn, server, gtids, flavour: Some(Flavour::MariaDb) };
         if captured.scn.epoch < captured.server.epoch {
             coverage.saw(Situation::SwitchedForNothing);
         }

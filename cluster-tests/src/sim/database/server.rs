@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use weft_core::binlog::primary::Candidate;
 use weft_core::binlog::resume::{Answering, Resume, log_name, split_log_name};
+use weft_core::flavour::Flavour;
 use weft_core::gtid::{Gtid, GtidPosition, MariaDbGtid};
 use weft_core::sink::step::LogPosition;
 
@@ -19,6 +20,7 @@ impl Database {
         let server = Candidate {
             address: format!("server {}", self.server_id),
             server_id: self.server_id,
+            flavour: Flavour::MariaDb,
             writable: true,
             replicates_from: Vec::new(),
             gtids: self.gtids(),
