@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use weft_core::binlog::log_file::LogFiles;
 use weft_core::binlog::primary::{Candidate, LastCaptured};
 use weft_core::catalog::{CatalogEntry, CatalogId, TableVersion, UniqueKey};
 use weft_core::channel::recovery::StoredWatermark;
@@ -288,6 +289,10 @@ pub trait CaptureStore: Send + Sync {
     fn record_stamp(&self, scn: Scn, time: Micros) -> Result<(), StoreError>;
     /// The version times remembered from `after` (exclusive) on.
     fn stamps_after(&self, after: Scn) -> Result<Vec<(Scn, Micros)>, StoreError>;
+    /// The binlog files that were captured last.
+    fn log_files(&self) -> Result<LogFiles, StoreError>;
+    /// Replaces the list, durably.
+    fn save_log_files(&self, files: &LogFiles) -> Result<(), StoreError>;
 }
 
 /// Chunks of one large transaction, out of memory. Dropping it frees the place.

@@ -71,7 +71,7 @@ impl DataDir {
                 write_atomically(&path.join("identity"), &text).map_err(not_writable)?;
             }
         }
-        for room in ["buffer", "ledger", "stamps", "spill"] {
+        for room in ["buffer", "ledger", "stamps", "binlogs", "spill"] {
             fs::create_dir_all(path.join(room)).map_err(not_writable)?;
             remove_unfinished(&path.join(room)).map_err(not_writable)?;
         }
@@ -91,6 +91,11 @@ impl DataDir {
     /// The ledger checkpoint of the instance.
     pub fn ledger(&self, instance: &str) -> PathBuf {
         self.path.join("ledger").join(file_name(instance))
+    }
+
+    /// The list of the instance's binlog files.
+    pub fn binlogs(&self, instance: &str) -> PathBuf {
+        self.path.join("binlogs").join(file_name(instance))
     }
 
     /// The stamp log of the instance.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use weft_actors::ports::{CaptureStore, Clock, Spill, SpilledChunks, StoreError, WatermarkStore};
+use weft_core::binlog::log_file::LogFiles;
 use weft_core::channel::recovery::StoredWatermark;
 use weft_core::mark::Epoch;
 use weft_core::scn::Scn;
@@ -13,7 +14,7 @@ use super::{NodeError, WallClock};
 use crate::data::spill::SpillFile;
 use crate::data::stamps::{RaisedStamp, StampLog};
 use crate::data::watermarks::{self, Watermark};
-use crate::data::{DataDir, ledger_file};
+use crate::data::{DataDir, ledger_file, log_files};
 
 fn store_error(path: impl Into<PathBuf>, cause: impl std::fmt::Display) -> StoreError {
     StoreError { path: path.into().display().to_string(), cause: cause.to_string() }
@@ -23,6 +24,7 @@ fn store_error(path: impl Into<PathBuf>, cause: impl std::fmt::Display) -> Store
 pub struct InstanceStore {
     data: Arc<DataDir>,
     ledger: PathBuf,
+    binlogs: PathBuf,
     stamps: Mutex<StampLog>,
 }
 
@@ -35,7 +37,8 @@ impl InstanceStore {
         let path = data.stamps(instance);
         let stamps = StampLog::open(&path)
             .map_err(|error| NodeError::NotReady(format!("{}: {error}", path.display())))?;
-        Ok(InstanceStore { ledger: data.ledger(instance), data, stamps: Mutex::new(stamps) })
+        let (ledger, binlogs) = (data.ledger(instance), data.binlogs(instance));
+        Ok(InstanceStore { ledger, binlogs, data, stamps: Mutex::new(stamps) })
     }
 }
 
@@ -76,6 +79,14 @@ impl CaptureStore for InstanceStore {
         let found =
             self.stamps().range(after, newest).map_err(|error| store_error(self.data.path(), error))?;
         Ok(found.into_iter().map(|stamp| (stamp.scn, stamp.time)).collect())
+    }
+
+    fn log_files(&self) -> Result<LogFiles, StoreError> {
+        log_files::load(&self.binlogs).map_err(|error| store_error(&self.binlogs, error))
+    }
+
+    fn save_log_files(&self, files: &LogFiles) -> Result<(), StoreError> {
+        log_files::save(&self.binlogs, files).map_err(|error| store_error(&self.binlogs, error))
     }
 }
 

@@ -43,7 +43,7 @@ pub async fn run(args: &Arc<ReplicatorArgs>, place: Place) -> Result<Infallible,
             replayed: None,
         },
         &place,
-    );
+    )?;
     let metrics = CaptureMetrics::new(&args.instance);
     let mut output = ToBuffer { args: args.clone(), metrics: metrics.clone() };
     let (reached, server_id) = (args.reached.clone(), place.server_id);

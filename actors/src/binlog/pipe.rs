@@ -5,9 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weft_core::binlog::assembler::{Assembled, Assembler, AssemblerConfig, RawDdl, RawTransaction};
+use weft_core::binlog::assembler::{
+    AssembleError, Assembled, Assembler, AssemblerConfig, RawDdl, RawTransaction,
+};
+use weft_core::binlog::event::{EventHeader, EventType};
 use weft_core::binlog::format::Format;
-use weft_core::binlog::resume::split_log_name;
+use weft_core::binlog::log_file::{LogFile, LogFiles, Replaced};
+use weft_core::binlog::resume::{log_name, split_log_name};
 use weft_core::catalog::{CatalogEntry, CatalogId, CatalogItem};
 use weft_core::gtid::{Gtid, GtidPosition};
 use weft_core::instance::InstanceId;
@@ -25,7 +29,7 @@ use super::ledger::SharedLedger;
 use super::prepared::Prepared;
 use super::restore::Place;
 use super::shapes::Shapes;
-use crate::ports::{CaptureStore, EventBuffer, Source, Spill, StreamFrom};
+use crate::ports::{CaptureStore, EventBuffer, Source, Spill, StoreError, StreamFrom};
 
 /// Where stamped transactions go.
 pub trait Output: Send {
@@ -69,19 +73,23 @@ pub struct Pipe {
     pub(super) server_id: u32,
     epoch: u32,
     log_base: String,
+    files: LogFiles,
     position: LogPosition,
     gtids: GtidPosition,
 }
 
 impl Pipe {
-    pub fn new(args: PipeArgs, place: &Place) -> Pipe {
+    /// # Errors
+    /// What was remembered of the binlog files cannot be read.
+    pub fn new(args: PipeArgs, place: &Place) -> Result<Pipe, StoreError> {
         let mut assembler = Assembler::new(AssemblerConfig { spill_bytes: args.spill_bytes });
         let mut log_base = String::new();
         if let StreamFrom::Position { file, .. } = &place.from {
             assembler.place(place.log_index, place.log_pos);
             log_base = split_log_name(file).map_or_else(String::new, |(base, _)| base.to_owned());
         }
-        Pipe {
+        Ok(Pipe {
+            files: args.store.log_files()?,
             shapes: Shapes::new(args.source.clone(), args.buffer.clone(), args.wanted.clone()),
             scanner: Scanner::new(&args.instance),
             prepared: Prepared::new(args.store.clone(), args.spill_bytes),
@@ -94,7 +102,7 @@ impl Pipe {
             log_base,
             position: LogPosition { log_index: place.log_index, log_pos: place.log_pos },
             gtids: place.gtids.clone(),
-        }
+        })
     }
 
     /// How far the binlog was read, whole transactions only.
@@ -123,6 +131,7 @@ impl Pipe {
     ) -> Result<(), CaptureError> {
         let mut assembled = Vec::new();
         self.assembler.push(event, &mut assembled)?;
+        self.note_file(event)?;
         loop {
             for one in assembled.drain(..) {
                 self.take(one, ledger, output).await?;
@@ -130,6 +139,28 @@ impl Pipe {
             if !self.assembler.unpack(&mut assembled)? {
                 return Ok(());
             }
+        }
+    }
+
+    /// A format description event is the first of its file, and sent again where a dump begins.
+    fn note_file(&mut self, event: &[u8]) -> Result<(), CaptureError> {
+        let header = EventHeader::parse(event).map_err(AssembleError::from)?;
+        if header.kind != EventType::FormatDescription || header.timestamp == 0 {
+            return Ok(());
+        }
+        let (log_index, _) = self.assembler.position();
+        let file = LogFile { epoch: self.epoch, log_index, made_s: header.timestamp };
+        match self.files.note(file) {
+            Ok(false) => Ok(()),
+            // What is read again is known, or too old to be.
+            Ok(true) if self.args.replayed.is_some() => Ok(()),
+            Ok(true) => Ok(self.args.store.save_log_files(&self.files)?),
+            Err(Replaced) => Err(CaptureError::Stopped(format!(
+                "the server's {} is another file than the one of that name that was captured: the server lost its last \
+                 transactions, or was set back to an older state; make the sites equal again, then start this instance \
+                 anew with an empty data directory and `weft uninstall`",
+                log_name(&self.log_base, log_index)
+            ))),
         }
     }
 

@@ -60,7 +60,9 @@ impl Refill for FromSource {
                 replayed: Some(stamps.into_iter().collect::<HashMap<Scn, Micros>>()),
             };
             let (frames, receiver) = mpsc::channel(FRAMES_AHEAD);
-            let refilling = Refilling { stream, pipe: Pipe::new(pipe_args, &place), until };
+            let pipe =
+                Pipe::new(pipe_args, &place).map_err(|error| SourceError::Refused(error.to_string()))?;
+            let refilling = Refilling { stream, pipe, until };
             let task = tokio::spawn(refilling.run(frames));
             Ok(Box::new(Refilled { frames: receiver, task }) as Box<dyn FrameStream>)
         })

@@ -43,16 +43,25 @@ async fn insert(server: &Server, ids: std::ops::RangeInclusive<u32>) {
     }
 }
 
+fn log_index(file: &str) -> u64 {
+    file.rsplit('.').next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+/// Binlog file and position of sh up to which the direction into bj is.
+async fn watermark(pair: &Pair) -> Result<(u64, u64), String> {
+    let now = pair.deployment.direction(BJ, "orders", "sh.main").await?;
+    let watermark = now.watermark.clone().unwrap_or_default();
+    let parts: Vec<u64> = watermark.split('-').filter_map(|part| part.parse().ok()).collect();
+    if parts.len() == 4 { Ok((parts[1], parts[2])) } else { Err(format!("{now:?}")) }
+}
+
 /// The direction into bj has stored that it is past everything that sh has.
 async fn wait_stored(pair: &Pair) {
     let (file, position) = pair.sh.binlog_position().await;
-    let index: u64 = file.rsplit('.').next().and_then(|number| number.parse().ok()).expect("a number");
     wait_until(PATIENCE, "the watermark is past what no mark names", async || {
-        let now = pair.deployment.direction(BJ, "orders", "sh.main").await?;
-        let watermark = now.watermark.clone().unwrap_or_default();
-        let parts: Vec<u64> = watermark.split('-').filter_map(|part| part.parse().ok()).collect();
-        let past = parts.len() == 4 && (parts[1], parts[2]) >= (index, position);
-        if past { Ok(()) } else { Err(format!("{now:?}, {file}:{position}")) }
+        let stored = watermark(pair).await?;
+        let past = stored >= (log_index(&file), position);
+        if past { Ok(()) } else { Err(format!("{stored:?}, {file}:{position}")) }
     })
     .await;
 }
@@ -93,6 +102,73 @@ async fn one_way_what_the_target_lost_is_applied_again_though_the_node_had_passe
 #[tokio::test]
 async fn one_way_what_the_target_lost_is_applied_again_by_a_node_that_starts_anew() {
     lose_and_offer_again(true).await;
+}
+
+/// Kills sh's node when it has captured all that is in the binlog; where that ends.
+async fn kill_at_the_end(pair: &mut Pair) -> u64 {
+    let end = wait_until(PATIENCE, "nothing is written while the node freezes", async || {
+        wait_stored(pair).await;
+        pair.deployment.process(SH).freeze();
+        let (file, end) = pair.sh.binlog_position().await;
+        let stored = watermark(pair).await?;
+        if stored == (log_index(&file), end) {
+            return Ok(end);
+        }
+        pair.deployment.process(SH).thaw();
+        Err(format!("{stored:?}, {file}:{end}"))
+    })
+    .await;
+    pair.deployment.kill9(SH);
+    end
+}
+
+/// Writes transactions until one ends just there.
+async fn fill_to(server: &Server, end: u64) {
+    let position = async || server.binlog_position().await.1;
+    let mut bytes = 0;
+    for id in 1_000_u32.. {
+        let begin = position().await;
+        let left = end - begin;
+        if left == 0 {
+            return;
+        }
+        assert!(left >= bytes, "{left} bytes are left, and a transaction takes {bytes}");
+        // The text is in the binlog too.
+        let last = bytes > 0 && left < 2 * bytes;
+        let blanks = " ".repeat(if last { (left - bytes) as usize } else { 0 });
+        server.execute(&format!("INSERT INTO shop.t VALUES ({blanks}{id}, 'other')")).await;
+        bytes = position().await - begin;
+    }
+}
+
+/// Its node looks only when the places are familiar again: files of the same names, longer, with the same
+/// GTIDs and events of the same lengths.
+#[tokio::test]
+async fn a_source_that_lost_commits_and_made_up_for_them_before_its_node_looked_is_stopped() {
+    let mut pair = Pair::start(TABLES, ONE_WAY).await;
+    insert(&pair.sh, 11..=20).await;
+    wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
+    let older = keep(&mut pair.sh).await;
+    insert(&pair.sh, 21..=30).await;
+    wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
+    let captured_to = kill_at_the_end(&mut pair).await;
+    // Files that are made within one second are told apart by nothing but what is in them.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    put_back(&mut pair.sh, &older).await;
+    fill_to(&pair.sh, captured_to).await;
+    insert(&pair.sh, 31..=90).await;
+    pair.deployment.start(SH);
+    wait_until(PATIENCE, "the file's birth is looked at", async || {
+        let now = pair.deployment.direction(BJ, "orders", "sh.main").await?;
+        let reason = now.reason.clone().unwrap_or_default();
+        let says = now.state == ChannelState::Stopped
+            && reason.contains("binlog.")
+            && reason.contains("lost its last transactions")
+            && !reason.contains('\n');
+        if says { Ok(()) } else { Err(format!("{now:?}")) }
+    })
+    .await;
+    wait_rows(&pair.bj, "SELECT COUNT(*) FROM shop.t", &["20"]).await;
 }
 
 /// Two ways the target is a source as well: what it lost of its own may be at the other site already,

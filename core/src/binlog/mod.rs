@@ -14,6 +14,7 @@ pub mod format;
 pub mod group;
 pub mod image;
 pub mod json;
+pub mod log_file;
 mod metadata;
 pub mod mysql_gtid;
 mod open;

@@ -63,7 +63,7 @@ fn refused(endpoint: &Endpoint, server: &ServerError, error: &Error) -> SourceEr
                      tables again, then start this instance anew with an empty data directory and `weft uninstall`"
                 )),
                 false => SourceError::Refused(format!(
-                    "{address} cannot dump its binlog from there: {cause}; its binlog is not the one captured so far"
+                    "{address} cannot dump its binlog from there: {cause}; the server lost its last transactions, or its binlog was reset"
                 )),
             }
         }
