@@ -11,14 +11,12 @@ use weft_actors::ports::SourceError;
 
 use super::dialect::Dialect;
 use super::tls::Tls;
+use super::wire::Session;
 
 /// Name resolution, handshake and the session's settings, all together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Idle time after which the kernel asks whether the peer is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(10);
-/// The protocol's own bound on a packet, in bytes; binlog events come in packets larger than
-/// `max_allowed_packet`.
-const PACKET_BYTES_MAX: usize = 1 << 30;
 
 /// Of transactions that do not name another.
 const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE";
@@ -86,8 +84,20 @@ impl From<ConnectError> for SourceError {
 
 /// Opens a session for this role. `UPDATE` counts the rows it found, not those it changed.
 pub async fn connect(endpoint: &Endpoint, role: Role) -> Result<Conn, ConnectError> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, open(endpoint, role)).await {
-        Ok(Ok(conn)) => Ok(conn),
+    opened(endpoint, open(endpoint, role)).await
+}
+
+/// Opens a session of our own that reads a dump.
+pub(super) async fn connect_dump(endpoint: &Endpoint) -> Result<Session, ConnectError> {
+    opened(endpoint, open_dump(endpoint)).await
+}
+
+async fn opened<T>(
+    endpoint: &Endpoint,
+    session: impl Future<Output = Result<T, Error>>,
+) -> Result<T, ConnectError> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, session).await {
+        Ok(Ok(session)) => Ok(session),
         Ok(Err(error)) => Err(classify(endpoint, &error)),
         Err(_) => Err(ConnectError::Unreachable {
             address: endpoint.address(),
@@ -97,13 +107,24 @@ pub async fn connect(endpoint: &Endpoint, role: Role) -> Result<Conn, ConnectErr
 }
 
 async fn open(endpoint: &Endpoint, role: Role) -> Result<Conn, Error> {
-    let mut conn = Conn::new(options(endpoint, role)).await?;
-    let settings = Dialect::of(&conn).settings(role);
-    conn.query_drop(format!("SET NAMES utf8mb4; {settings}; {ISOLATION}")).await?;
+    let mut conn = Conn::new(options(endpoint)).await?;
+    conn.query_drop(settings(Dialect::of(&conn), role).join("; ")).await?;
     Ok(conn)
 }
 
-fn options(endpoint: &Endpoint, role: Role) -> Opts {
+async fn open_dump(endpoint: &Endpoint) -> Result<Session, Error> {
+    let mut session = Session::open(endpoint).await?;
+    for statement in settings(session.dialect(), Role::Dump) {
+        session.run(&statement).await?;
+    }
+    Ok(session)
+}
+
+fn settings(dialect: Dialect, role: Role) -> [String; 3] {
+    ["SET NAMES utf8mb4".to_owned(), dialect.settings(role), ISOLATION.to_owned()]
+}
+
+fn options(endpoint: &Endpoint) -> Opts {
     let password = Some(endpoint.password.clone()).filter(|password| !password.is_empty());
     OptsBuilder::default()
         .ip_or_hostname(endpoint.host.clone())
@@ -114,7 +135,6 @@ fn options(endpoint: &Endpoint, role: Role) -> Opts {
         .prefer_socket(false)
         .tcp_keepalive(Some(TCP_KEEPALIVE))
         .client_found_rows(true)
-        .max_allowed_packet((role == Role::Dump).then_some(PACKET_BYTES_MAX))
         .ssl_opts(endpoint.tls.options())
         .into()
 }

@@ -3,7 +3,6 @@
 pub mod connect;
 mod describe;
 pub mod dialect;
-mod event;
 mod heartbeat;
 pub mod identify;
 mod install;
@@ -14,3 +13,4 @@ pub mod source;
 mod stream;
 pub mod target;
 pub mod tls;
+mod wire;

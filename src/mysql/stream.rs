@@ -1,25 +1,19 @@
-//! The binlog dump.
-//!
-//! The driver connects and frames; whatever its parser cannot take, this file turns into an error.
+//! The binlog dump: whole events as the server sent them, checked and without their checksums.
 
 mod begin;
 mod failure;
 mod replica;
 
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, Stream};
-use mysql_async::BinlogStream;
-use mysql_async::prelude::Queryable;
 use weft_actors::ports::{EventStream, SourceError, StreamFrom};
+use weft_core::binlog::event::{EventHeader, EventType};
+use weft_core::binlog::format::{Checksum, Checksums};
 
-use super::connect::{Endpoint, Role, connect};
-use super::event::Parts;
+use super::connect::{Endpoint, connect_dump};
+use super::wire::Session;
 use failure::{broken, is_same_id, unframed};
 pub(super) use replica::{ReplicaId, ReplicaIds};
 
@@ -36,7 +30,8 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// heartbeat.
 pub(super) struct Dump {
     /// None once it failed.
-    stream: Option<BinlogStream>,
+    session: Option<Session>,
+    checksums: Checksums,
     /// The event that was awaited to see whether the server agrees to dump.
     first: Option<Vec<u8>>,
     /// Returned by every call after the one that met it.
@@ -54,22 +49,23 @@ pub(super) async fn open(
     from: StreamFrom,
     server_id: u32,
 ) -> Result<Box<dyn EventStream>, SourceError> {
-    let mut conn = connect(endpoint, Role::Dump).await?;
-    let answers: Option<u32> = within(endpoint, SILENCE_MAX, conn.query_first("SELECT @@GLOBAL.server_id"))
+    let mut session = connect_dump(endpoint).await?;
+    let answers = within(endpoint, SILENCE_MAX, session.value("SELECT @@GLOBAL.server_id"))
         .await?
         .map_err(|error| broken(endpoint, &error))?;
-    if answers != Some(server_id) {
+    if answers != Some(server_id.to_string()) {
         return Err(SourceError::Unreachable(format!(
             "another server than {server_id} answers at {} now",
             endpoint.address()
         )));
     }
-    let place = begin::begin(endpoint, &mut conn, &id, &from).await?;
-    let stream = within(endpoint, SILENCE_MAX, conn.get_binlog_stream(place.request(&id)))
+    let place = begin::begin(endpoint, &mut session, &id, &from).await?;
+    within(endpoint, SILENCE_MAX, session.dump(id.number(), &place.request(&id)))
         .await?
         .map_err(|error| broken(endpoint, &error))?;
     let mut dump = Dump {
-        stream: Some(stream),
+        session: Some(session),
+        checksums: Checksums::new(Checksum::None),
         first: None,
         failure: None,
         // A file and position are opened at once.
@@ -79,6 +75,13 @@ pub(super) async fn open(
     };
     dump.first = Some(dump.wait().await?);
     Ok(Box::new(dump))
+}
+
+/// Whether a dump says this of a file before any of the file's events: it tells where the dump is, and not
+/// what happened.
+fn is_head(kind: EventType) -> bool {
+    use EventType::*;
+    matches!(kind, Rotate | FormatDescription | PreviousGtids | BinlogCheckpoint | GtidList)
 }
 
 /// Waits at most `limit` for an answer.
@@ -101,33 +104,26 @@ impl Dump {
     }
 
     /// The next event in canonical form. Cancel-safe: what has arrived of an event stays with the
-    /// driver until it is whole.
+    /// session until it is whole.
     async fn event(&mut self) -> Result<Vec<u8>, SourceError> {
-        let Some(stream) = self.stream.as_mut() else { return Err(self.lost()) };
-        // The driver's parser panics on events whose stated and real lengths differ.
-        let polled =
-            poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *stream).poll_next(cx))) {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(event)) => Poll::Ready(Some(event)),
-                Err(_) => Poll::Ready(None),
-            })
-            .await;
-        let event = match polled {
-            Some(Some(Ok(event))) => event,
-            Some(Some(Err(error))) => {
+        let Some(session) = self.session.as_mut() else { return Err(self.lost()) };
+        let event = match session.event().await {
+            Ok(Some(event)) => event,
+            Ok(None) => return Err(self.lost()),
+            Err(error) => {
                 if is_same_id(&error) {
                     self.id.give_up();
                 }
                 return Err(broken(&self.endpoint, &error));
             }
-            Some(None) => return Err(self.lost()),
-            None => return Err(unframed(&self.endpoint.address(), "its length is not what it says")),
         };
-        let parts = Parts::of(&event);
-        self.reached |= !parts.is_head();
-        parts.canonical().map_err(|error| {
-            let what = format!("event of type {} that ends at {}: {error}", parts.kind, parts.log_pos);
-            unframed(&self.endpoint.address(), &what)
+        let address = self.endpoint.address();
+        let header = EventHeader::parse(&event).map_err(|error| unframed(&address, &error.to_string()))?;
+        self.reached |= !is_head(header.kind);
+        self.checksums.strip(event).map_err(|error| {
+            let what =
+                format!("event of type {} that ends at {}: {error}", header.kind.code(), header.log_pos);
+            unframed(&address, &what)
         })
     }
 
@@ -161,7 +157,7 @@ impl Dump {
 
     /// Closes the connection and keeps the reason.
     fn fail(&mut self, error: SourceError) {
-        self.stream = None;
+        self.session = None;
         self.failure = Some(error);
     }
 

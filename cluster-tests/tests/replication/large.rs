@@ -13,21 +13,21 @@ const INSERT: &str = "INSERT INTO shop.big SELECT seq, CONCAT('value ', seq), se
 const MEMORY_MAX_KIB: u64 = 200 * 1024;
 
 /// Most memory the node ever held, in KiB, without the mapped pages of its event buffer.
-fn memory_kib(pair: &Pair, site: usize) -> u64 {
+pub fn memory_kib(pair: &Pair, site: usize) -> u64 {
     let path = format!("/proc/{}/status", pair.deployment.process(site).id());
     let text = std::fs::read_to_string(path).expect("the node runs");
     let line = text.lines().find(|line| line.starts_with("RssAnon:")).expect("Linux says so");
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
 }
 
-/// Waits until the large transaction is under way at the target.
-async fn wait_half_way(target: &Server) {
+/// Waits until the large transaction is under way at the target, and has written more rows than this.
+pub async fn wait_half_way(target: &Server, rows_min: u64) {
     let open = "SELECT COALESCE(MAX(trx_rows_modified), 0) FROM information_schema.INNODB_TRX";
     wait_until(PATIENCE, "the target is amid the large transaction", async || {
         let rows: Vec<u64> = target.query(open).await;
         // The server answers from memory to whoever asks more often than ten times a second.
         tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-        if rows[0] > 50_000 { Ok(()) } else { Err(format!("{rows:?} rows")) }
+        if rows[0] > rows_min { Ok(()) } else { Err(format!("{rows:?} rows")) }
     })
     .await;
 }
@@ -35,7 +35,7 @@ async fn wait_half_way(target: &Server) {
 async fn passes_through_a_kill(channels: &str) {
     let mut pair = Pair::start(&format!("{TABLE}; CREATE TABLE small (id INT PRIMARY KEY)"), channels).await;
     pair.sh.execute(&format!("USE shop; {INSERT}; INSERT INTO small VALUES (1)")).await;
-    wait_half_way(&pair.bj).await;
+    wait_half_way(&pair.bj, 50_000).await;
     pair.deployment.kill9(BJ);
     pair.sh.execute("INSERT INTO shop.small VALUES (2)").await;
     pair.deployment.start(BJ);
@@ -76,7 +76,7 @@ async fn the_other_site_writes_the_rows_of_a_large_transaction_while_it_is_appli
     let rows = "USE shop; REPLACE INTO big SELECT seq, CONCAT('value ', seq), seq * 7 FROM seq_1_to_300000";
     let small = "USE shop; INSERT INTO big SELECT seq * 500, 'before', 0 FROM seq_1_to_600";
     futures::join!(pair.sh.execute(rows), pair.bj.execute(small));
-    wait_half_way(&pair.bj).await;
+    wait_half_way(&pair.bj, 50_000).await;
     let (mut sh, mut bj) = (pair.sh.conn().await, pair.bj.conn().await);
     bj.query_drop("SET innodb_lock_wait_timeout = 1").await.expect("MariaDB has it");
     for step in 0..60 {

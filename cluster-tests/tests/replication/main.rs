@@ -3,6 +3,7 @@
 mod another_server;
 mod bad_input;
 mod commands;
+mod compressed;
 mod consistency;
 mod crashes;
 mod flavours;

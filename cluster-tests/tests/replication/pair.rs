@@ -59,7 +59,8 @@ impl Pair {
         Pair::with_of([Flavour::MariaDb; 2], arguments, instance, channels).await
     }
 
-    async fn with_of(flavours: [Flavour; 2], arguments: &[&str], instance: &str, channels: &str) -> Pair {
+    /// The same on servers of these flavours.
+    pub async fn with_of(flavours: [Flavour; 2], arguments: &[&str], instance: &str, channels: &str) -> Pair {
         let [sh, bj] = flavours;
         let options = |flavour, id| {
             arguments.iter().fold(ServerOptions::of(flavour, id), |options, arg| options.arg(*arg))

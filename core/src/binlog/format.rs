@@ -152,6 +152,12 @@ impl Checksums {
                 verify_checksum(&event)?;
             }
             event.truncate(format.canonical.len() - CHECKSUM_BYTES);
+        } else if self.current == Checksum::None && header.kind == EventType::Rotate {
+            // A dump opens with one that the server makes up before any format description event has said
+            // that there are checksums.
+            if verify_checksum(&event).is_ok() {
+                event.truncate(event.len() - CHECKSUM_BYTES);
+            }
         } else if self.current == Checksum::Crc32 {
             verify_checksum(&event)?;
             event.truncate(event.len() - CHECKSUM_BYTES);
@@ -261,20 +267,28 @@ pub(crate) mod tests {
         assert_eq!(Format::parse(format.canonical()).map(|again| again.post_header_lengths.len()), Ok(15));
     }
 
+    fn summed(kind: EventType, body: &[u8]) -> Vec<u8> {
+        let event_size = (HEADER_BYTES + body.len() + CHECKSUM_BYTES) as u32;
+        let header = EventHeader { timestamp: 1, kind, server_id: 1, event_size, log_pos: 0, flags: 0 };
+        let mut event = [&header.to_bytes(), body].concat();
+        event.extend(crc32fast::hash(&event).to_le_bytes());
+        event
+    }
+
+    #[test]
+    fn the_rotation_that_opens_a_dump_may_have_a_checksum_or_none() {
+        let body = b"\x04\0\0\0\0\0\0\0binlog.000007";
+        let sent = summed(EventType::Rotate, body);
+        let mut plain = sent[..sent.len() - CHECKSUM_BYTES].to_vec();
+        set_event_size(&mut plain);
+        for event in [sent, plain.clone()] {
+            assert_eq!(Checksums::new(Checksum::None).strip(event), Ok(plain.clone()));
+        }
+    }
+
     #[test]
     fn a_flipped_bit_is_found_by_the_checksum() {
-        let mut event = EventHeader {
-            timestamp: 1,
-            kind: EventType::Stop,
-            server_id: 1,
-            event_size: 23,
-            log_pos: 0,
-            flags: 0,
-        }
-        .to_bytes()
-        .to_vec();
-        let crc = crc32fast::hash(&event);
-        event.extend(crc.to_le_bytes());
+        let mut event = summed(EventType::Stop, b"");
         let mut checksums = Checksums::new(Checksum::Crc32);
         assert_eq!(checksums.strip(event.clone()).map(|e| e.len()), Ok(19));
         event[2] ^= 1;

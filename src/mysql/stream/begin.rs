@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{BinlogStreamRequest, Conn, Sid};
+use mysql_common::packets::Sid;
+use mysql_common::packets::binlog_request::BinlogRequest;
 use weft_actors::ports::{SourceError, StreamFrom};
 use weft_core::flavour::Flavour;
 use weft_core::gtid::GtidPosition;
@@ -11,7 +11,7 @@ use weft_core::gtid::GtidPosition;
 use super::failure::broken;
 use super::{ReplicaId, SEEK_MAX, SILENCE_MAX, within};
 use crate::mysql::connect::Endpoint;
-use crate::mysql::dialect::Dialect;
+use crate::mysql::wire::Session;
 
 /// How often the server says that it is still there while nothing is written.
 const HEARTBEAT_PERIOD: Duration = Duration::from_millis(500);
@@ -29,11 +29,11 @@ pub(super) struct Place {
 
 impl Place {
     /// The dump command.
-    pub(super) fn request(&self, id: &ReplicaId) -> BinlogStreamRequest<'_> {
+    pub(super) fn request(&self, id: &ReplicaId) -> BinlogRequest<'_> {
         let request =
-            BinlogStreamRequest::new(id.number()).with_filename(self.file.as_bytes()).with_pos(self.position);
+            BinlogRequest::new(id.number()).with_filename(self.file.as_bytes()).with_pos(self.position);
         match &self.sids {
-            Some(sids) => request.with_gtid().with_gtid_set(sids.iter().cloned()),
+            Some(sids) => request.with_use_gtid(true).with_sids(sids.iter().cloned()),
             None => request,
         }
     }
@@ -42,28 +42,25 @@ impl Place {
 /// Tells the server what we understand, and finds where the dump begins.
 pub(super) async fn begin(
     endpoint: &Endpoint,
-    conn: &mut Conn,
+    session: &mut Session,
     id: &ReplicaId,
     from: &StreamFrom,
 ) -> Result<Place, SourceError> {
-    let flavour = Dialect::of(conn).flavour();
-    let introduction = introduction(flavour, id);
-    within(endpoint, SILENCE_MAX, conn.query_drop(introduction))
-        .await?
-        .map_err(|error| broken(endpoint, &error))?;
+    let flavour = session.dialect().flavour();
+    tell(endpoint, session, &introduction(flavour, id)).await?;
     match (from, flavour) {
         (StreamFrom::Position { file, position }, _) if u32::try_from(*position).is_ok() => {
             Ok(Place { file: file.clone(), position: *position, sids: None })
         }
         (StreamFrom::Position { file, position }, Flavour::MariaDb) => {
-            let gtid = gtid_at(endpoint, conn, file, *position).await?;
-            by_state(endpoint, conn, &gtid).await
+            let gtid = gtid_at(endpoint, session, file, *position).await?;
+            by_state(endpoint, session, &gtid).await
         }
         // The command with GTIDs takes positions of 64 bits; a set without any leaves nothing out.
         (StreamFrom::Position { file, position }, Flavour::MySql) => {
             Ok(Place { file: file.clone(), position: *position, sids: Some(Vec::new()) })
         }
-        (StreamFrom::Gtid(gtid), Flavour::MariaDb) => by_state(endpoint, conn, &gtid.to_string()).await,
+        (StreamFrom::Gtid(gtid), Flavour::MariaDb) => by_state(endpoint, session, &gtid.to_string()).await,
         (StreamFrom::Gtid(gtid), Flavour::MySql) => {
             Ok(Place { file: String::new(), position: FIRST, sids: Some(sids(endpoint, gtid)?) })
         }
@@ -77,7 +74,7 @@ fn introduction(flavour: Flavour, id: &ReplicaId) -> String {
         // a domain that the server has not written to yet is no error.
         Flavour::MariaDb => format!(
             "SET @mariadb_slave_capability = 4, @master_heartbeat_period = {period}, @slave_gtid_strict_mode = 0, \
-             @slave_gtid_ignore_duplicates = 0"
+             @slave_gtid_ignore_duplicates = 0, @master_binlog_checksum = @@GLOBAL.binlog_checksum"
         ),
         // Old and new names, as servers before 8.0.26 know the old ones only. By the uuid the server ends
         // the half-dead dump that this one replaces.
@@ -85,31 +82,37 @@ fn introduction(flavour: Flavour, id: &ReplicaId) -> String {
             let uuid = id.uuid();
             format!(
                 "SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, \
-                 @source_binlog_checksum = @@GLOBAL.binlog_checksum, @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"
+                 @master_binlog_checksum = @@GLOBAL.binlog_checksum, @source_binlog_checksum = \
+                 @@GLOBAL.binlog_checksum, @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"
             )
         }
     }
 }
 
+async fn tell(endpoint: &Endpoint, session: &mut Session, statement: &str) -> Result<(), SourceError> {
+    within(endpoint, SILENCE_MAX, session.run(statement)).await?.map_err(|error| broken(endpoint, &error))
+}
+
 /// MariaDB takes GTIDs as a variable of the session.
-async fn by_state(endpoint: &Endpoint, conn: &mut Conn, gtid: &str) -> Result<Place, SourceError> {
-    let state = format!("SET @slave_connect_state = '{gtid}'");
-    within(endpoint, SILENCE_MAX, conn.query_drop(state)).await?.map_err(|error| broken(endpoint, &error))?;
+async fn by_state(endpoint: &Endpoint, session: &mut Session, gtid: &str) -> Result<Place, SourceError> {
+    tell(endpoint, session, &format!("SET @slave_connect_state = '{gtid}'")).await?;
     Ok(Place { file: String::new(), position: FIRST, sids: None })
 }
 
 /// The GTID position at a file position that is too large for the dump command, which has 32 bits.
 async fn gtid_at(
     endpoint: &Endpoint,
-    conn: &mut Conn,
+    session: &mut Session,
     file: &str,
     position: u64,
 ) -> Result<String, SourceError> {
-    let select = conn.exec_first("SELECT BINLOG_GTID_POS(?, ?)", (file, position));
-    let gtid: Option<Option<String>> =
-        within(endpoint, SEEK_MAX, select).await?.map_err(|error| broken(endpoint, &error))?;
+    let name: String = file.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let select = format!("SELECT BINLOG_GTID_POS(X'{name}', {position})");
+    let gtid = within(endpoint, SEEK_MAX, session.value(&select))
+        .await?
+        .map_err(|error| broken(endpoint, &error))?;
     // An empty one would dump everything from the beginning.
-    gtid.flatten().filter(|gtid| !gtid.is_empty()).ok_or_else(|| {
+    gtid.filter(|gtid| !gtid.is_empty()).ok_or_else(|| {
         SourceError::Purged(format!(
             "{} knows no transaction that ends at {file}:{position}",
             endpoint.address()
