@@ -69,6 +69,8 @@ pub struct TargetOptions {
     /// The target decides the channel's conflicts by a rule: they are recorded as open, with what is
     /// needed to write either row.
     pub decides: bool,
+    /// Rows are decided by version, so that a row must have the same key hash here as at the source.
+    pub by_version: bool,
     /// What was done to the rows before they came here: masked columns must bear what they get.
     pub transforms: Transforms,
 }
@@ -85,6 +87,7 @@ impl TargetOptions {
             statement_timeout: Duration::from_secs(60),
             sql_only: false,
             decides: false,
+            by_version: false,
             transforms: Transforms::default(),
         }
     }

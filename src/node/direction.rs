@@ -12,6 +12,7 @@ use weft_actors::link::puller::{self, PullerConfig};
 use weft_actors::node::supervisor::Child;
 use weft_actors::ports::Clock;
 use weft_core::channel::schedule::ScheduleConfig;
+use weft_core::filter::decide::ConflictRule;
 use weft_core::sink::apply::ApplyConfig;
 
 use super::NodeError;
@@ -82,6 +83,7 @@ fn plan(
     let mut options =
         TargetOptions::new(servers.primary().endpoint, &direction.to, &channel.name, &direction.from);
     options.decides = channel.decider.as_deref() == Some(direction.to.as_str());
+    options.by_version = channel.rule == ConflictRule::LastWriteWins;
     options.transforms = channel.transforms(direction);
     let puller = PullerConfig {
         addresses: deployment.node_of_site(&source.site).iter().map(|node| node.peer.to_string()).collect(),

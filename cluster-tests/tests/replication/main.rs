@@ -2,6 +2,7 @@
 
 mod another_server;
 mod bad_input;
+mod collations;
 mod commands;
 mod compressed;
 mod consistency;

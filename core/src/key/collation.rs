@@ -41,6 +41,17 @@ pub fn supported(collation: u16) -> bool {
     collation == BINARY || find(collation).is_some()
 }
 
+/// Whether one value has the same weights in both collations: they are one, but for the character sets
+/// utf8mb3 and utf8mb4, which write the characters that both have alike.
+pub fn alike(a: u16, b: u16) -> bool {
+    let utf8 = |id| find(id).filter(|(collation, _)| collation.name.starts_with("utf8mb"));
+    let weighed_alike = || match (utf8(a), utf8(b)) {
+        (Some((one, pads)), Some((other, other_pads))) => pads == other_pads && one.weights == other.weights,
+        _ => false,
+    };
+    a == b || weighed_alike()
+}
+
 /// The names of all collations that are weighed exactly.
 pub fn supported_names() -> &'static [&'static str] {
     static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {

@@ -27,6 +27,7 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::exact::unweighed;
 use super::{KeyHash, collation, number};
 use crate::binlog::value::Value;
 use crate::catalog::{Column, TableVersion};
@@ -36,6 +37,8 @@ use crate::tables::TableName;
 pub const KEY_ENCODING: u8 = 1;
 /// Name of the primary key, as the server calls it.
 pub const PRIMARY: &str = "PRIMARY";
+/// Stands for a key whose one value all rows of a table have. No key has an empty name.
+const ANY_ROW: &str = "";
 /// Type code of CHAR and BINARY in table maps, `MYSQL_TYPE_STRING`.
 const TYPE_STRING: u8 = 254;
 
@@ -170,6 +173,9 @@ pub struct TableKeys {
     /// The primary key's columns and hasher; None: the table has none.
     primary: Option<(Vec<u16>, KeyHasher)>,
     unique: Vec<(Vec<u16>, KeyHasher)>,
+    /// What every row of the table holds, where a key of it is not weighed exactly: rows with different
+    /// hashes may be one row, so that all of them stay in order.
+    table: Option<KeyHash>,
 }
 
 impl TableKeys {
@@ -178,6 +184,7 @@ impl TableKeys {
         TableKeys {
             primary: (!table.primary_key.is_empty()).then(|| hasher(&table.primary_key, PRIMARY)),
             unique: table.unique_keys.iter().map(|key| hasher(&key.columns, &key.name)).collect(),
+            table: unweighed(table).and_then(|_| KeyHasher::new(&table.name, ANY_ROW).finish()),
         }
     }
 
@@ -194,23 +201,10 @@ impl TableKeys {
     }
 
     /// The row's values of the secondary unique keys, in the order of the table version's
-    /// `unique_keys`; None where a value is NULL.
+    /// `unique_keys`; None where a value is NULL. Where a key of the table is not weighed exactly, one
+    /// more value follows, which all its rows have.
     pub fn unique(&mut self, columns: &[Column], row: &[Value<'_>]) -> impl Iterator<Item = Option<KeyHash>> {
-        self.unique.iter_mut().map(move |key| hash(key, columns, row))
-    }
-
-    /// The collations among the key columns that are not weighed exactly: such a table cannot be
-    /// replicated two ways.
-    pub fn unsupported_collations(&self, columns: &[Column]) -> Vec<u16> {
-        let keys = self.primary.iter().chain(&self.unique);
-        let collations = keys.flat_map(|(key, _)| key).filter_map(|index| columns.get(usize::from(*index)));
-        let mut ids: Vec<u16> = collations
-            .map(|column| column.collation)
-            .filter(|id| *id != 0 && !collation::supported(*id))
-            .collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids
+        self.unique.iter_mut().map(move |key| hash(key, columns, row)).chain(self.table.map(Some))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Keys as the server compares them: two keys are equal here exactly if the server says so.
 
 pub mod collation;
+pub mod exact;
 pub mod hasher;
 mod number;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use weft_core::catalog::{Column, TableVersion};
 use weft_core::channel::delivery::Delivery;
 use weft_core::channel::runs::ShardRuns;
 use weft_core::filter::decide::ConflictRule;
@@ -374,4 +375,61 @@ fn rows_without_a_key_stop_the_shard_instead_of_being_folded_into_one() {
         assert_eq!(stop.scn.map(Scn::transaction), Some(scn(30)));
         assert!(stop.reason.contains("PRIMARY KEY"), "{}", stop.reason);
     }
+}
+
+/// A delivery of one row change whose table has a key of a collation that is not weighed.
+fn unweighed(n: u64, change: Change) -> Arc<Delivery> {
+    let mut delivery = Arc::into_inner(Builder::new(n).change(change).build()).expect("nobody else has it");
+    let mut table = TableVersion::clone(&delivery.tables[0]);
+    table.columns = vec![Column {
+        name: "name".into(),
+        type_code: 15,
+        meta: 40,
+        nullable: false,
+        unsigned: false,
+        collation: 9999,
+        column_type: None,
+        default: None,
+        generated: false,
+        labels: Vec::new(),
+    }];
+    delivery.tables = vec![Arc::new(table)];
+    Arc::new(delivery)
+}
+
+/// Two spellings of one key had two hashes, so that each site kept its own row and nothing was said.
+#[test]
+fn a_key_that_cannot_be_weighed_stops_the_shard_where_versions_decide() {
+    let delivery = unweighed(30, Change::of(None, Some(row(1, 1)), version(9), None));
+    let mut apply = lww(&[update(20, 1, 8, None), delivery]);
+    assert!(matches!(apply.start(), Step::Begin(_)));
+    let ledger = weft_core::ledger::Ledger::default();
+    assert!(matches!(apply.next(Outcome::Ok, &ledger), Step::RollBack));
+    let Step::Stop(stop) = apply.next(Outcome::Ok, &ledger) else { panic!("it stops") };
+    assert_eq!((stop.kind, stop.scn.map(Scn::transaction)), (StopKind::DoesNotFit, Some(scn(30))));
+    for word in ["shop.t", "column name", "key PRIMARY", "9999", "ALTER", "!shop.t"] {
+        assert!(stop.reason.contains(word), "{word} in {}", stop.reason);
+    }
+}
+
+/// One row under two spellings came, went and came again; folded by hash, the last of it was deleted.
+#[test]
+fn keys_that_cannot_be_weighed_are_written_in_order_and_unfolded_one_way() {
+    let (a, also_a) = (row(1, 1), row(2, 2));
+    let changes = [
+        (None, Some(a)),
+        (Some(a), None),
+        (None, Some(also_a)),
+        (Some(also_a), Some(a)),
+        (Some(a), Some(also_a)),
+    ];
+    let deliveries: Vec<Arc<Delivery>> = (10..)
+        .zip(changes)
+        .map(|(n, (before, after))| unweighed(n, Change::of(before, after, version(n), None)))
+        .collect();
+    let mut script = Script::new(&[], &[]);
+    let steps = script.run(batch(ConflictRule::None, &deliveries));
+    assert_eq!(steps, ["Begin", "WriteMark", "Savepoint", "Write", "Commit", "Done"]);
+    let kinds: Vec<&str> = script.writes.iter().map(|write| &write[..6]).collect();
+    assert_eq!(kinds, ["insert", "delete", "insert", "delete", "insert", "delete", "insert"]);
 }

@@ -37,7 +37,7 @@ pub(super) fn keys_and_engines(subject: &Subject<'_>) -> Vec<Finding> {
             found("not-transactional", what, format!("ALTER TABLE {name} ENGINE = InnoDB"));
         }
         if channel.is_two_way() {
-            for column in table.keys.iter().filter(|column| !is_weighed(column)) {
+            for column in table.keys.iter().filter(|column| !is_weighed(table, column)) {
                 let collation = column.collation.as_ref().map_or("", |collation| collation.name.as_str());
                 let what = format!(
                     "key {} of table {} holds {} with collation {collation}, which Weft cannot compare exactly",
@@ -96,8 +96,13 @@ pub(super) fn deciding_columns(subject: &Subject<'_>) -> Vec<Finding> {
     findings
 }
 
-fn is_weighed(column: &KeyColumn) -> bool {
-    column.collation.as_ref().is_none_or(|collation| supported(collation.id))
+/// ENUM and SET have a collation for their labels, but their values are numbers.
+fn is_weighed(table: &TableFacts, key: &KeyColumn) -> bool {
+    let of_key = table.columns.iter().find(|column| column.name == key.column);
+    let has_labels = of_key.is_some_and(|column| {
+        column.column_type.starts_with("enum(") || column.column_type.starts_with("set(")
+    });
+    has_labels || key.collation.as_ref().is_none_or(|collation| supported(collation.id))
 }
 
 /// The supported collations of the same character set; the most used one where there is none.

@@ -1,10 +1,12 @@
 //! Locks and reads rows by the key values of images.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use weft_core::binlog::image::Values;
 use weft_core::binlog::value::Value;
 use weft_core::catalog::{Column, TableVersion};
+use weft_core::key::exact::keys_meet;
 use weft_core::sink::literal::write_literal;
 use weft_core::sink::step::{Found, LockBy, LockRow};
 use weft_core::tables::TableName;
@@ -33,6 +35,10 @@ pub(super) async fn lock(session: &mut TargetSession, rows: &[LockRow]) -> Resul
     for (asked, keys) in group(&session.options, rows)? {
         let shape = session.shapes.prove(&mut session.conn, &session.options, &asked.table).await?;
         let key = key_columns(&session.options, &asked, &shape)?;
+        if session.options.by_version && !asked.by_unique {
+            let of_key = keys.values().flatten().map(|request| &rows[*request]);
+            hashes_meet(&session.options, of_key, &shape)?;
+        }
         for (literals, requests) in chunks(&keys) {
             if asked.by_unique {
                 let first = &rows[requests[0][0]];
@@ -81,6 +87,30 @@ pub(super) async fn read(session: &mut TargetSession, rows: &[LockRow]) -> Resul
         }
     }
     Ok(read)
+}
+
+/// Versions are looked up by key hash: a row that has another one here would be decided without them.
+fn hashes_meet<'a>(
+    options: &TargetOptions,
+    rows: impl Iterator<Item = &'a LockRow>,
+    shape: &super::shape::Shape,
+) -> Result<(), Failure> {
+    let mut looked_at: Option<&Arc<TableVersion>> = None;
+    for row in rows {
+        let table = &row.delivery.tables[usize::from(row.table)];
+        if looked_at.is_some_and(|before| Arc::ptr_eq(before, table)) {
+            continue;
+        }
+        looked_at = Some(table);
+        keys_meet(table, &shape.table).map_err(|cause| {
+            Failure::does_not_fit(format!(
+                "{}: {} cannot be replicated two ways: {cause}; ALTER it to be alike at all sites, it goes on by itself",
+                options.place(),
+                table.name
+            ))
+        })?;
+    }
+    Ok(())
 }
 
 fn key_columns(

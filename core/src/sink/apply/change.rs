@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::channel::delivery::{Delivery, Unit};
 use crate::channel::keys::KeyMap;
 use crate::key::KeyHash;
+use crate::key::exact::unweighed;
 use crate::scn::Scn;
 use crate::sink::step::{LockBy, LockRow};
 use crate::tables::TableName;
@@ -67,9 +68,11 @@ impl Change {
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     pub all: Vec<Change>,
-    /// By table number: no unique key of the table changes hands in the batch, so that only the last
-    /// state of each of its rows counts.
+    /// By table number: no unique key of the table changes hands in the batch and all its keys are
+    /// weighed, so that only the last state of each of its rows counts.
     pub foldable: Vec<bool>,
+    /// By table number: a key of the table is not weighed exactly, so that two key hashes may be one row.
+    pub unweighed: Vec<bool>,
 }
 
 impl Changes {
@@ -87,6 +90,13 @@ impl Changes {
                 })
                 .collect();
             changes.foldable.resize(tables.len(), true);
+            changes.unweighed.resize(tables.len(), false);
+            for (number, table) in numbers.iter().zip(&unit.delivery.tables) {
+                if unweighed(table).is_some() {
+                    changes.foldable[*number as usize] = false;
+                    changes.unweighed[*number as usize] = true;
+                }
+            }
             for (index, stamp) in unit.stamps() {
                 changes.push(unit, index, stamp, numbers[usize::from(stamp.table)]);
             }

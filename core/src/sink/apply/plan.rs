@@ -8,6 +8,7 @@ use crate::channel::delivery::Unit;
 use crate::channel::keys::KeyMap;
 use crate::filter::decide::{Action, ConflictRule, decide};
 use crate::key::KeyHash;
+use crate::key::exact::{Unweighed, unweighed};
 use crate::ledger::LedgerView;
 use crate::mark::{Eviction, Named};
 use crate::scn::Scn;
@@ -31,6 +32,13 @@ pub(super) enum CannotPlan {
     NoKey(Scn, TableName),
     #[error("the row at SCN {0} cannot be read: {1}; copy its table again, or skip it")]
     Unreadable(Scn, Malformed),
+    #[error(
+        "table {table} at SCN {scn} has column {column} in its key {key}, whose collation (number {collation} in \
+         information_schema) Weft cannot compare as the server does: two ways the sites could end different; ALTER the \
+         column at all sites to one that weft check names, copy the table again and skip this change, or take the table \
+         out of the channel with \"!{table}\""
+    )]
+    Unweighed { scn: Scn, table: TableName, key: String, column: String, collation: u16 },
     #[error("at SCN {0}: {1}")]
     Refused(Scn, String),
 }
@@ -40,7 +48,7 @@ impl CannotPlan {
     pub fn stop(&self) -> Stop {
         let (scn, kind) = match self {
             CannotPlan::TooOld(scn) => (*scn, StopKind::TooOld),
-            CannotPlan::NoKey(scn, _) => (*scn, StopKind::DoesNotFit),
+            CannotPlan::NoKey(scn, _) | CannotPlan::Unweighed { scn, .. } => (*scn, StopKind::DoesNotFit),
             CannotPlan::Unreadable(scn, _) | CannotPlan::Refused(scn, _) => (*scn, StopKind::DoesNotFit),
         };
         Stop { scn: Some(scn), reason: self.to_string(), kind }
@@ -56,6 +64,23 @@ pub(super) fn require_keys(changes: &Changes) -> Result<(), CannotPlan> {
         }
         None => Ok(()),
     }
+}
+
+/// Where rows are decided by version, each needs a key that has one hash at all sites, however it is
+/// spelled: versions of one row would pass each other by.
+pub(super) fn require_weighed(changes: &Changes) -> Result<(), CannotPlan> {
+    let suspect = changes.all.iter().filter(|change| changes.unweighed[change.table_number as usize]);
+    let mut found = suspect.filter_map(|change| {
+        let table = &change.delivery.tables[usize::from(change.table)];
+        unweighed(table).map(|Unweighed { key, column }| CannotPlan::Unweighed {
+            scn: change.scn,
+            table: table.name.clone(),
+            key: key.to_owned(),
+            column: column.name.clone(),
+            collation: column.collation,
+        })
+    });
+    found.next().map_or(Ok(()), Err)
 }
 
 /// No transform of the deliveries may have failed.

@@ -29,7 +29,10 @@ impl Apply {
 
     /// The first step of deciding, inside the transaction.
     pub(super) fn look(&mut self) -> Step {
-        let sound = plan::require_transformed(&self.units).and_then(|()| plan::require_keys(&self.changes));
+        let by_version = self.config.rule != ConflictRule::None;
+        let sound = plan::require_transformed(&self.units)
+            .and_then(|()| plan::require_keys(&self.changes))
+            .and_then(|()| if by_version { plan::require_weighed(&self.changes) } else { Ok(()) });
         if let Err(cause) = sound {
             return self.roll_back(Then::Stop(cause.stop()));
         }
