@@ -220,6 +220,8 @@ pub trait Target: Send + Sync {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recovered {
     pub epoch: Epoch,
+    /// The epoch that the marks had before.
+    pub before: Epoch,
     /// Of the server that answered.
     pub server_id: u32,
     /// The marks of the channel's shards; empty bodies on a first start. None: no mark rows are
@@ -235,6 +237,8 @@ pub struct Recovered {
 pub trait Session: Send {
     /// Carries out one step. `Done`, `Retry`, `Stop` and `AwaitLedger` are not for it.
     fn run(&mut self, step: Step) -> BoxFuture<'_, Outcome>;
+    /// Between two batches: `Ok` if the session is still there and its server is one that may be written.
+    fn look(&mut self) -> BoxFuture<'_, Outcome>;
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

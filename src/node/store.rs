@@ -147,8 +147,10 @@ impl WatermarkStore for Watermarks {
     fn save(&self, direction: &str, stored: StoredWatermark) {
         let StoredWatermark { watermark: scn, time, epoch: Epoch(epoch), committed } = stored;
         self.write(|file| {
+            // A recovery makes what was stored before it void.
+            let recovered = file.get(direction).is_none_or(|known| known.epoch != epoch);
             file.set(direction, Watermark { scn, time, epoch, committed });
-            file.save_if_due(WallClock.now())
+            if recovered { file.save().map(|()| true) } else { file.save_if_due(WallClock.now()) }
         });
     }
 }

@@ -126,7 +126,8 @@ impl ChannelState {
             source_name: self.args.source.clone(),
             shards: self.args.schedule.shards,
             ledger: self.args.ledger.clone(),
-            stored: self.args.watermarks.load(&direction),
+            watermarks: self.args.watermarks.clone(),
+            direction,
         };
         let owned_once = self.owned_once;
         let (pulls, incarnation, myself) = (self.args.pulls.clone(), self.incarnation, myself.clone());

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use weft_core::channel::recovery::{StoredWatermark, start_after};
 use weft_core::channel::schedule::ScheduleStart;
+use weft_core::channel::track::Watermark;
 use weft_core::mark::{Epoch, Run};
 use weft_core::scn::Scn;
 
 use super::args::StartPull;
 use crate::binlog::ledger::SharedLedger;
 use crate::link::puller::Pulled;
-use crate::ports::{Target, TargetError};
+use crate::ports::{Target, TargetError, WatermarkStore};
 
 /// How long the probe mark may take to come back in the target's own stream.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,7 +54,9 @@ pub struct RecoveryContext {
     pub shards: u16,
     /// The target's ledger, where the target is captured too: the probe comes back there.
     pub ledger: Option<Arc<SharedLedger>>,
-    pub stored: Option<StoredWatermark>,
+    /// Where this is stored by the direction's name.
+    pub watermarks: Arc<dyn WatermarkStore>,
+    pub direction: String,
 }
 
 /// Recovers. `start` is where a channel begins that has no mark yet.
@@ -66,10 +69,20 @@ pub async fn recover(context: &RecoveryContext, start: Option<Scn>) -> Result<Re
     }
     let recovered = context.target.recover(context.shards, start).await?;
     let Some(marks) = &recovered.marks else { return Err(RecoveryError::NoMarks) };
+    let start = start_after(
+        recovered.before,
+        marks,
+        &recovered.skipped,
+        context.watermarks.load(&context.direction).as_ref(),
+    );
+    // What was stored under the epoch before would be void after the next recovery.
+    let Watermark { scn: watermark, time } = start.watermark;
+    let stored = StoredWatermark { watermark, time, epoch: recovered.epoch, committed: Vec::new() };
+    context.watermarks.save(&context.direction, stored);
     let ready = Ready {
         epoch: recovered.epoch,
         server_id: recovered.server_id,
-        start: start_after(recovered.epoch, marks, &recovered.skipped, context.stored.as_ref()),
+        start,
         runs: marks.iter().map(|(shard, mark)| (*shard, mark.runs.clone())).collect(),
     };
     if let Some(ledger) = &context.ledger {

@@ -5,6 +5,7 @@ use weft_core::channel::delivery::Unit;
 use crate::ports::{Session, TargetError};
 use crate::sink::batch::BatchEnd;
 use weft_core::sink::apply::Apply;
+use weft_core::sink::step::Outcome;
 
 /// Messages to a shard.
 pub enum ShardMessage {
@@ -17,4 +18,8 @@ pub enum ShardMessage {
     Ended { session: Box<dyn Session>, apply: Box<Apply>, end: BatchEnd },
     /// From the shard's own timer: the backoff is over.
     Again,
+    /// From the shard's own timer: look after a session that does nothing.
+    Look,
+    /// From the shard's own task: what the look saw. Brings the session back.
+    Looked(Box<dyn Session>, Outcome),
 }

@@ -14,7 +14,7 @@ use weft_core::channel::runs::ShardRuns;
 use weft_core::mark::Epoch;
 use weft_core::scn::Scn;
 use weft_core::sink::apply::{Apply, ApplyConfig, MarkBase};
-use weft_core::sink::step::{Report, RetryCause, Step, Stop, StopKind};
+use weft_core::sink::step::{Outcome, Report, RetryCause, Step, Stop, StopKind};
 use weft_core::time::Micros;
 
 use super::batch::{self, BatchContext, BatchEnd};
@@ -26,6 +26,9 @@ use crate::ports::{Session, Target, TargetError};
 /// Longest wait between two tries of a batch.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const BACKOFF_FIRST: Duration = Duration::from_millis(5);
+/// How often a session that does nothing is looked after. A target that was replaced or lost its last
+/// commits is to be mended though the source writes nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What a shard tells its channel.
 #[derive(Debug)]
@@ -77,6 +80,8 @@ enum Work {
     /// The session is being opened.
     Opening,
     Idle(Box<dyn Session>),
+    /// The idle session is looked after.
+    Looking,
     /// A batch runs in its own task.
     Running {
         units: Vec<Unit>,
@@ -106,6 +111,8 @@ impl Actor for Shard {
         args: ShardArgs,
     ) -> Result<ShardState, ActorProcessingErr> {
         let (target, shard, epoch) = (args.target.clone(), args.shard, args.epoch);
+        // Ends with the actor.
+        let _ = myself.send_interval(LOOK_EVERY, || ShardMessage::Look);
         tokio::spawn(async move {
             let opened = target.session(shard, epoch).await;
             // A shard that is gone needs no session: dropping it closes the connection.
@@ -136,6 +143,8 @@ impl Actor for Shard {
             ShardMessage::Session(opened) => state.opened(opened),
             ShardMessage::Ended { session, apply, end } => state.ended(&myself, session, apply, end),
             ShardMessage::Again => state.again(&myself),
+            ShardMessage::Look => state.look(&myself),
+            ShardMessage::Looked(session, outcome) => state.looked(session, outcome),
         }
         state.go_on(&myself);
         Ok(())
@@ -258,6 +267,27 @@ impl ShardState {
         match std::mem::replace(&mut self.work, Work::Stopped) {
             Work::BackingOff { session, units } => self.start(myself, session, units),
             other => self.work = other,
+        }
+    }
+
+    fn look(&mut self, myself: &ActorRef<ShardMessage>) {
+        match std::mem::replace(&mut self.work, Work::Looking) {
+            Work::Idle(mut session) => {
+                let myself = myself.clone();
+                tokio::spawn(async move {
+                    let outcome = session.look().await;
+                    let _ = myself.cast(ShardMessage::Looked(session, outcome));
+                });
+            }
+            busy => self.work = busy,
+        }
+    }
+
+    fn looked(&mut self, session: Box<dyn Session>, outcome: Outcome) {
+        match outcome {
+            Outcome::Ok => self.work = Work::Idle(session),
+            Outcome::Refused(stop) => self.stop(stop),
+            _ => self.stop(Stop::connection_lost()),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weft_core::channel::recovery::{StoredWatermark, start_after};
 use weft_core::channel::runs::ShardRuns;
-use weft_core::channel::schedule::{Pushed, Scheduler};
+use weft_core::channel::schedule::{Pushed, ScheduleStart, Scheduler};
 use weft_core::channel::track::Watermark;
 use weft_core::mark::{Epoch, Mark};
 use weft_core::sink::step::{Isolation, Stop, StopKind};
@@ -48,7 +48,16 @@ pub enum Recovery {
     /// The old owner's sessions are gone, and their locks are ours.
     Owning(SessionId),
     /// The epoch is raised; the probe has to come back. Waited for so many ticks.
-    Probing(SessionId, Epoch, Vec<(u16, Mark)>, u32),
+    Probing(SessionId, Raised, u32),
+}
+
+/// What raising the epoch gave.
+#[derive(Debug)]
+pub struct Raised {
+    epoch: Epoch,
+    /// As they were before.
+    marks: Vec<(u16, Mark)>,
+    start: ScheduleStart,
 }
 
 #[derive(Debug)]
@@ -108,20 +117,23 @@ impl Direction {
                 self.phase = Phase::Recovering(Recovery::Owning(session));
                 Some("has shut the old owner out".into())
             }
-            Phase::Recovering(Recovery::Owning(session)) => self.raise(database, session, setup, now),
-            Phase::Recovering(Recovery::Probing(session, epoch, marks, waited)) => {
+            Phase::Recovering(Recovery::Owning(session)) => {
+                self.raise(database, session, setup, now, coverage)
+            }
+            Phase::Recovering(Recovery::Probing(session, raised, waited)) => {
                 // The locks go with the connection, before the sessions of the shards want them.
                 database.disconnect(session);
-                if !setup.is_captured(self.target) || self.came_back(replicator, epoch) {
-                    let life = self.begin(epoch, &marks, setup, coverage);
-                    let said = format!("begins at {}, epoch {}", life.scheduler.watermark().scn, epoch.0);
+                if !setup.is_captured(self.target) || self.came_back(replicator, raised.epoch) {
+                    let life = self.begin(raised, setup);
+                    let said =
+                        format!("begins at {}, epoch {}", life.scheduler.watermark().scn, life.epoch.0);
                     self.phase = Phase::Running(Box::new(life));
                     self.was_fenced = false;
                     return Some(said);
                 }
                 // It may have come back from a server that was replaced since: the next one is looked for.
                 self.phase = match waited < PROBE_WAITS_MAX {
-                    true => Phase::Recovering(Recovery::Probing(session, epoch, marks, waited + 1)),
+                    true => Phase::Recovering(Recovery::Probing(session, raised, waited + 1)),
                     false => Phase::Resting(3),
                 };
                 None
@@ -140,10 +152,14 @@ impl Direction {
         session: SessionId,
         setup: &Setup,
         now: Micros,
+        coverage: &mut Coverage,
     ) -> Option<String> {
         match self.try_raise(database, session, setup, now) {
-            Ok((epoch, marks)) => {
-                self.phase = Phase::Recovering(Recovery::Probing(session, epoch, marks, 0));
+            Ok((before, epoch, marks)) => {
+                let start = self.start(before, &marks, setup, coverage);
+                let Watermark { scn: watermark, time } = start.watermark;
+                self.stored = Some(StoredWatermark { watermark, time, epoch, committed: Vec::new() });
+                self.phase = Phase::Recovering(Recovery::Probing(session, Raised { epoch, marks, start }, 0));
                 Some(format!("raised the epoch to {}", epoch.0))
             }
             Err(Denied::Waits(_)) => {
@@ -165,24 +181,24 @@ impl Direction {
         session: SessionId,
         setup: &Setup,
         now: Micros,
-    ) -> Result<(Epoch, Vec<(u16, Mark)>), Denied> {
+    ) -> Result<(Epoch, Epoch, Vec<(u16, Mark)>), Denied> {
         database.begin(session, Isolation::ReadCommitted, now)?;
-        let mut epoch = Epoch(0);
+        let mut before = Epoch(0);
         let mut marks = Vec::new();
         for shard in 0..setup.shards {
             let stored = database.lock_mark(session, self.mark_id(shard))?;
-            epoch = epoch.max(stored.as_ref().map_or(Epoch(0), |stored| stored.epoch));
+            before = before.max(stored.as_ref().map_or(Epoch(0), |stored| stored.epoch));
             let mut mark = stored.map_or_else(|| self.first_mark(), |stored| stored.mark());
             mark.named.clear();
             mark.evictions.clear();
             marks.push((shard, mark));
         }
-        let epoch = Epoch(epoch.0 + 1);
+        let epoch = before.raised(now);
         for (shard, mark) in &marks {
             database.write_mark(session, self.mark_id(*shard), epoch, mark, true)?;
         }
         database.commit(session, now)?;
-        Ok((epoch, marks))
+        Ok((before, epoch, marks))
     }
 
     fn first_mark(&self) -> Mark {
@@ -202,11 +218,18 @@ impl Direction {
         seen(0).is_some_and(|seen| seen >= epoch)
     }
 
-    fn begin(&self, epoch: Epoch, marks: &[(u16, Mark)], setup: &Setup, coverage: &mut Coverage) -> Life {
-        let mut start = start_after(epoch, marks, &[], self.stored.as_ref());
+    /// Where to go on after the marks and what is stored.
+    fn start(
+        &self,
+        before: Epoch,
+        marks: &[(u16, Mark)],
+        setup: &Setup,
+        coverage: &mut Coverage,
+    ) -> ScheduleStart {
+        let mut start = start_after(before, marks, &[], self.stored.as_ref());
         setup.mutation.weaken(&mut start, self.stored.as_ref());
         let watermark = start.watermark;
-        let of_marks = start_after(epoch, marks, &[], None).watermark;
+        let of_marks = start_after(before, marks, &[], None).watermark;
         if let Some(stored) = self.stored.as_ref().filter(|stored| stored.watermark > of_marks.scn) {
             let used = stored.watermark == watermark.scn;
             coverage.saw(match used {
@@ -216,6 +239,12 @@ impl Direction {
             let lost = stored.committed.iter().any(|scn| !start.applied.contains(*scn));
             coverage.saw_times(Situation::LostTailPulledAgain, u64::from(lost));
         }
+        start
+    }
+
+    fn begin(&self, raised: Raised, setup: &Setup) -> Life {
+        let Raised { epoch, marks, start } = raised;
+        let watermark = start.watermark.scn;
         let shards = marks
             .iter()
             .map(|(shard, mark)| Shard::new(self.mark_id(*shard), ShardRuns::recovered(mark.runs.clone())))
@@ -223,7 +252,7 @@ impl Direction {
         Life {
             epoch,
             scheduler: Scheduler::new(setup.schedule(), start),
-            link: Link::new(setup.filter(self.source, self.target), watermark.scn),
+            link: Link::new(setup.filter(self.source, self.target), watermark),
             shards,
         }
     }
@@ -247,6 +276,11 @@ impl Direction {
         }
         self.phase = Phase::Resting(0);
         self.was_fenced = false;
+    }
+
+    /// What the marks at the target say.
+    pub fn epoch(&self, database: &Database) -> Epoch {
+        database.marks.get(&self.mark_id(0)).map_or(Epoch(0), |mark| mark.epoch)
     }
 
     /// Stores how far the direction came.

@@ -9,6 +9,8 @@ use std::fmt;
 pub enum Situation {
     /// A shard's connection broke amid a batch.
     ConnectionLost,
+    /// A connection was gone that had nothing to do.
+    IdleSessionLost,
     /// A commit that nobody heard of: its acknowledgement was lost.
     CommitUnheard,
     /// A link between two nodes was cut.
@@ -67,8 +69,9 @@ pub enum Situation {
 
 impl Situation {
     /// All of them.
-    pub const ALL: [Situation; 29] = [
+    pub const ALL: [Situation; 30] = [
         Situation::ConnectionLost,
+        Situation::IdleSessionLost,
         Situation::CommitUnheard,
         Situation::LinkCut,
         Situation::LargeCut,

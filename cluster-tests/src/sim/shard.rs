@@ -84,6 +84,10 @@ impl Shard {
         self.committed
     }
 
+    pub fn is_connected(&self, database: &Database) -> bool {
+        self.session.is_some_and(|session| database.is_connected(session))
+    }
+
     pub fn give(&mut self, units: Vec<Unit>) {
         self.queue.extend(units);
     }
@@ -101,6 +105,11 @@ impl Shard {
     /// Why the shard stops.
     pub fn tick(&mut self, cx: &mut ShardContext<'_>) -> Result<Option<String>, Stop> {
         let Some(session) = self.session else { return self.open(cx) };
+        // An idle session is looked after now and then.
+        if self.step.is_none() && !cx.database.is_connected(session) && cx.rng.random_bool(0.02) {
+            cx.coverage.saw(Situation::IdleSessionLost);
+            return Err(Stop::connection_lost());
+        }
         let Some(step) = self.step.take() else { return Ok(self.start_batch(cx)) };
         let said = brief(&step);
         match step {

@@ -47,6 +47,20 @@ fn log_index(file: &str) -> u64 {
     file.rsplit('.').next().and_then(|number| number.parse().ok()).expect("a number")
 }
 
+/// Nothing is written that would show the node that its session is gone.
+#[tokio::test]
+async fn one_way_what_the_target_lost_is_applied_again_though_the_source_is_idle() {
+    let mut pair = Pair::start(TABLES, ONE_WAY).await;
+    insert(&pair.sh, 1..=10).await;
+    wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
+    let older = keep(&mut pair.bj).await;
+    insert(&pair.sh, 11..=20).await;
+    wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
+    put_back(&mut pair.bj, &older).await;
+    wait_equal(&[&pair.sh, &pair.bj], &["shop.t"]).await;
+    oracle::assert_applied_once(&oracle::changes(&pair.sh).await, &oracle::changes(&pair.bj).await);
+}
+
 /// Binlog file and position of sh up to which the direction into bj is.
 async fn watermark(pair: &Pair) -> Result<(u64, u64), String> {
     let now = pair.deployment.direction(BJ, "orders", "sh.main").await?;

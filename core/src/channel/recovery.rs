@@ -14,17 +14,17 @@ use crate::time::Micros;
 pub struct StoredWatermark {
     pub watermark: Scn,
     pub time: Micros,
-    /// The epoch under which this was stored, and what each shard committed last under it. Marks
-    /// that are older or do not hold one of these show a target that lost commits, or another one:
-    /// then this is void.
+    /// The epoch under which this was stored, and what each shard committed last under it. Marks of
+    /// another epoch, or that do not hold one of these, show a target that lost commits, or another one, or
+    /// another owner since: then this is void.
     pub epoch: Epoch,
     pub committed: Vec<Scn>,
 }
 
-/// Decides where the direction goes on. `epoch` is the one that this recovery raised the marks to,
-/// `marks` are those of all shards as they were then, `skipped` the changes that an operator passed over.
+/// Decides where the direction goes on. `before` is the epoch that this recovery found in the marks, `marks`
+/// are those of all shards as they were then, `skipped` the changes that an operator passed over.
 pub fn start_after(
-    epoch: Epoch,
+    before: Epoch,
     marks: &[(u16, Mark)],
     skipped: &[Scn],
     stored: Option<&StoredWatermark>,
@@ -34,10 +34,10 @@ pub fn start_after(
     let mut watermark = Watermark { scn, time };
     let runs = || marks.iter().flat_map(|(_, mark)| mark.runs.iter().copied());
     let in_marks = AppliedSet::new(scn, runs());
-    // What the node remembers counts only while the target still has all that it had then. The epoch
-    // was raised by one since.
+    // What the node remembers counts only while the target still has all that it had then: the recovery
+    // that raised this epoch, and so everything before it, and the commits after it.
     let still_true = |stored: &&StoredWatermark| {
-        epoch > stored.epoch && stored.committed.iter().all(|scn| in_marks.contains(*scn))
+        before == stored.epoch && stored.committed.iter().all(|scn| in_marks.contains(*scn))
     };
     if let Some(stored) = stored.filter(still_true).filter(|stored| stored.watermark > scn) {
         watermark = Watermark { scn: stored.watermark, time: stored.time };
@@ -66,10 +66,10 @@ mod tests {
         }
     }
 
-    /// The watermark that a recovery of epoch 8 begins with.
+    /// The watermark that a recovery begins with that finds epoch 7.
     fn watermark(marks: [Mark; 2], stored: &StoredWatermark) -> Scn {
         let marks: Vec<(u16, Mark)> = (0..).zip(marks).collect();
-        start_after(Epoch(8), &marks, &[], Some(stored)).watermark.scn
+        start_after(Epoch(7), &marks, &[], Some(stored)).watermark.scn
     }
 
     fn stored(watermark: u64, epoch: u64, committed: &[u64]) -> StoredWatermark {
@@ -92,6 +92,20 @@ mod tests {
         assert_eq!(watermark(marks(), &stored(110, 7, &[105, 107])), scn(100));
         let before_recovery = stored(110, 8, &[]);
         assert_eq!(watermark(marks(), &before_recovery), scn(100), "it lost the last recovery too");
+    }
+
+    /// What was stored at a target that then lost the recovery of epoch 6, and was recovered again.
+    #[test]
+    fn a_watermark_of_another_epoch_is_void_though_the_marks_went_past_that() {
+        let marks = [mark(100, &[]), mark(90, &[])];
+        assert_eq!(watermark(marks, &stored(110, 6, &[])), scn(100));
+    }
+
+    #[test]
+    fn no_two_recoveries_raise_the_same_epoch_and_each_raises_it() {
+        let found = Epoch(3);
+        assert_ne!(found.raised(Micros(1_000)), found.raised(Micros(1_001)), "at two servers");
+        assert_eq!(Epoch(5_000).raised(Micros(1_000)), Epoch(5_001), "a clock that was set back");
     }
 
     #[test]

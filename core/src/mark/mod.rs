@@ -14,9 +14,19 @@ use crate::scn::Scn;
 use crate::time::Micros;
 use crate::version::Version;
 
-/// Raised by one by every recovery of a channel; a write with an older one matches no row.
+/// Raised by every recovery of a channel; a write with an older one matches no row. No two recoveries
+/// give the same one, not even where a target lost the first of them together with its last commits: see
+/// [`Epoch::raised`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The epoch of a recovery that finds this one in the marks, at `now` by the target's clock: the time
+    /// in microseconds, or the next number where the clock is behind.
+    pub fn raised(self, now: Micros) -> Epoch {
+        Epoch(now.0.max(self.0 + 1))
+    }
+}
 
 /// The body of a mark row.
 #[derive(Debug, Clone, PartialEq)]

@@ -233,6 +233,17 @@ pub struct Stop {
     pub kind: StopKind,
 }
 
+impl Stop {
+    /// The session is gone. What it had not committed is offered again after a recovery.
+    pub fn connection_lost() -> Stop {
+        Stop {
+            scn: None,
+            reason: "the connection to the target was lost; the channel recovers by itself".into(),
+            kind: StopKind::ConnectionLost,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StopKind {
     /// The change does not fit the target (constraint, missing table or column, type).

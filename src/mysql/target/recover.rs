@@ -42,8 +42,11 @@ pub(super) async fn recover(
     // The locks go with the connection; the sessions wait for them. Whoever takes one in between has
     // raised the epoch above ours first.
     conn.disconnect().await.map_err(|error| failed(options, &error))?;
-    let (epoch, marks) = raised.map_or((Epoch(0), None), |(epoch, marks)| (epoch, Some(marks)));
-    Ok(Recovered { epoch, server_id, marks, position, skipped })
+    let (epoch, before, marks) = match raised {
+        Some(Raised { epoch, before, marks }) => (epoch, before, Some(marks)),
+        None => (Epoch(0), Epoch(0), None),
+    };
+    Ok(Recovered { epoch, before, server_id, marks, position, skipped })
 }
 
 async fn server_id(conn: &mut Conn) -> Result<u32, mysql_async::Error> {
@@ -80,6 +83,13 @@ pub(super) fn read_only(options: &TargetOptions) -> String {
     )
 }
 
+/// What the marks were raised to, and what they were before.
+struct Raised {
+    epoch: Epoch,
+    before: Epoch,
+    marks: Vec<(u16, Mark)>,
+}
+
 async fn read_marks(
     conn: &mut Conn,
     options: &TargetOptions,
@@ -102,13 +112,13 @@ async fn raise(
     options: &TargetOptions,
     shards: u16,
     start: Option<Scn>,
-) -> Result<Option<(Epoch, Vec<(u16, Mark)>)>, TargetError> {
+) -> Result<Option<Raised>, TargetError> {
     conn.query_drop("START TRANSACTION").await.map_err(|error| failed(options, &error))?;
     let rows = read_marks(conn, options, "FOR UPDATE").await?;
-    let mut epoch = 0;
+    let mut before = Epoch(0);
     let mut marks: Vec<(u16, Mark)> = Vec::new();
     for (shard, stored, body) in rows {
-        epoch = epoch.max(stored);
+        before = before.max(Epoch(stored));
         let mut mark = Mark::decode(&body).map_err(|error| {
             TargetError::Refused(format!(
                 "{}: the mark of shard {shard} of channel {} cannot be read: {error}",
@@ -144,28 +154,32 @@ async fn raise(
         }
     }
     marks.sort_by_key(|(shard, _)| *shard);
-    let epoch = epoch + 1;
+    let now: Option<u64> = conn
+        .query_first("SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED)")
+        .await
+        .map_err(|error| failed(options, &error))?;
+    let epoch = before.raised(Micros(now.unwrap_or_default()));
     for (shard, mark) in &marks {
         conn.exec_drop(
             "INSERT INTO weft.mark (channel, source, shard, epoch, body) VALUES (?, ?, ?, ?, ?) \
              ON DUPLICATE KEY UPDATE epoch = VALUES(epoch), body = VALUES(body)",
-            (&options.channel, &options.source, shard, epoch, mark.encode()),
+            (&options.channel, &options.source, shard, epoch.0, mark.encode()),
         )
         .await
         .map_err(|error| failed(options, &error))?;
     }
     conn.query_drop("COMMIT").await.map_err(|error| failed(options, &error))?;
-    Ok(Some((Epoch(epoch), marks)))
+    Ok(Some(Raised { epoch, before, marks }))
 }
 
 /// The changes that an operator passed over and that no watermark has passed.
 async fn skipped(
     conn: &mut Conn,
     options: &TargetOptions,
-    raised: Option<&(Epoch, Vec<(u16, Mark)>)>,
+    raised: Option<&Raised>,
 ) -> Result<Vec<Scn>, TargetError> {
-    let watermark =
-        raised.and_then(|(_, marks)| marks.iter().map(|(_, mark)| mark.watermark).max()).unwrap_or(Scn::ZERO);
+    let marks = raised.into_iter().flat_map(|raised| &raised.marks);
+    let watermark = marks.map(|(_, mark)| mark.watermark).max().unwrap_or(Scn::ZERO);
     let texts: Vec<String> = conn
         .exec(
             "SELECT scn FROM weft.conflict WHERE channel = ? AND source = ? AND verdict = ? AND scn > ?",

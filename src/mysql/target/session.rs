@@ -139,24 +139,33 @@ async fn prepare(
 
 impl Session for TargetSession {
     fn run(&mut self, step: Step) -> BoxFuture<'_, Outcome> {
-        Box::pin(async move {
-            if self.lost {
-                return Outcome::ConnectionLost;
-            }
-            let limit = self.options.statement_timeout;
-            let result = match tokio::time::timeout(limit, self.carry_out(step)).await {
-                Ok(result) => result,
-                Err(_) => Err(Failure::Lost(format!("no answer within {} s", limit.as_secs()))),
-            };
-            match result {
-                Ok(outcome) => outcome,
-                Err(failure) => self.failed(failure).await,
-            }
-        })
+        Box::pin(async move { self.in_time(async |this| this.carry_out(step).await).await })
+    }
+
+    fn look(&mut self) -> BoxFuture<'_, Outcome> {
+        Box::pin(
+            async move { self.in_time(async |this| this.writable("SELECT @@global.read_only").await).await },
+        )
     }
 }
 
 impl TargetSession {
+    /// Does it, unless the session is lost; and what its failure means.
+    async fn in_time(&mut self, act: impl AsyncFnOnce(&mut Self) -> Result<Outcome, Failure>) -> Outcome {
+        if self.lost {
+            return Outcome::ConnectionLost;
+        }
+        let limit = self.options.statement_timeout;
+        let result = match tokio::time::timeout(limit, act(self)).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::Lost(format!("no answer within {} s", limit.as_secs()))),
+        };
+        match result {
+            Ok(outcome) => outcome,
+            Err(failure) => self.failed(failure).await,
+        }
+    }
+
     async fn carry_out(&mut self, step: Step) -> Result<Outcome, Failure> {
         match step {
             Step::Begin(isolation) => self.begin(isolation).await,
@@ -206,8 +215,13 @@ impl TargetSession {
         // the same is no leave to do so.
         let sql =
             format!("SET TRANSACTION ISOLATION LEVEL {level}; START TRANSACTION; SELECT @@global.read_only");
+        self.writable(&sql).await
+    }
+
+    /// Runs the statements, of which the last asks whether the server is read-only.
+    async fn writable(&mut self, sql: &str) -> Result<Outcome, Failure> {
         let answers =
-            run_all(&mut self.conn, &sql).await.map_err(|error| self.options.failure(&error, "beginning"))?;
+            run_all(&mut self.conn, sql).await.map_err(|error| self.options.failure(&error, "beginning"))?;
         let read_only: Option<u8> =
             answers.last().and_then(|(_, rows)| rows.first()).and_then(|row| row.get_opt(0)?.ok());
         if read_only == Some(0) {

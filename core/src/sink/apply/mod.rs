@@ -202,7 +202,7 @@ impl Apply {
     pub fn next(&mut self, outcome: Outcome, ledger: &dyn LedgerView) -> Step {
         let awaited = std::mem::replace(&mut self.awaits, Awaits::Nothing);
         match outcome {
-            Outcome::ConnectionLost => steps::connection_lost(),
+            Outcome::ConnectionLost => Step::Stop(Stop::connection_lost()),
             Outcome::Deadlock => self.roll_back(Then::Retry(RetryCause::Deadlock)),
             Outcome::FenceTimedOut => self.roll_back(Then::Retry(RetryCause::FenceTimedOut)),
             Outcome::Fenced => self.roll_back(Then::Stop(steps::fenced())),

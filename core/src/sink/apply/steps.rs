@@ -307,14 +307,6 @@ impl LedgerView for WithEvicted<'_> {
     }
 }
 
-pub(super) fn connection_lost() -> Step {
-    Step::Stop(Stop {
-        scn: None,
-        reason: "the connection to the target was lost; the channel recovers by itself".into(),
-        kind: StopKind::ConnectionLost,
-    })
-}
-
 pub(super) fn fenced() -> Stop {
     Stop {
         scn: None,
