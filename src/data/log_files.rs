@@ -1,7 +1,8 @@
 //! The binlog files that were captured last from an instance: when they were made, so that others of the
 //! same names are told from them. Losing this file costs only that.
 //!
-//! Records of 12 bytes, the newest file last: epoch, number, and seconds since 1970, each `u32`.
+//! Records of 12 bytes, the newest file last: epoch, number, and seconds since 1970, each `u32`; and one of
+//! 4 bytes, the epoch whose server lost what was captured, if there is one.
 
 use std::fs;
 use std::io;
@@ -13,7 +14,6 @@ use super::files::write_atomically;
 use super::records::{self, FileKind, RecordReader};
 
 const KIND: FileKind = FileKind { magic: *b"WEFTBLOG", version: 1 };
-const RECORD_BYTES: usize = 12;
 
 /// Reads the file at `path`. One that is not there or damaged is as good as an empty one.
 ///
@@ -40,22 +40,28 @@ pub fn save(path: &Path, files: &LogFiles) -> io::Result<()> {
         let fields = [epoch, log_index, made_s].map(u32::to_le_bytes);
         records::put(&mut bytes, &fields.concat())?;
     }
+    if let Some(epoch) = files.lost() {
+        records::put(&mut bytes, &epoch.to_le_bytes())?;
+    }
     write_atomically(path, &bytes)
 }
 
 fn decode(bytes: &[u8]) -> Option<LogFiles> {
-    let records = RecordReader::new(bytes, KIND).ok()?;
-    let field = |record: &[u8], at: usize| Some(u32::from_le_bytes(record.get(at..at + 4)?.try_into().ok()?));
-    records
-        .map(|record| {
-            let record = record.ok().filter(|record| record.len() == RECORD_BYTES)?;
-            Some(LogFile {
-                epoch: field(&record, 0)?,
-                log_index: field(&record, 4)?,
-                made_s: field(&record, 8)?,
-            })
-        })
-        .collect()
+    let mut files = Vec::new();
+    let mut lost = None;
+    for record in RecordReader::new(bytes, KIND).ok()? {
+        let record = record.ok()?;
+        let (fields, rest) = record.as_chunks::<4>();
+        let fields: Vec<u32> = fields.iter().map(|field| u32::from_le_bytes(*field)).collect();
+        match (fields.as_slice(), rest) {
+            (&[epoch, log_index, made_s], []) => files.push(LogFile { epoch, log_index, made_s }),
+            (&[epoch], []) => lost = Some(epoch),
+            _ => return None,
+        }
+    }
+    let mut files: LogFiles = files.into_iter().collect();
+    lost.into_iter().for_each(|epoch| files.lose(epoch));
+    Some(files)
 }
 
 #[cfg(test)]
@@ -67,9 +73,12 @@ mod tests {
         let place = tempfile::tempdir().expect("a temporary directory");
         let path = place.path().join("sh.main");
         assert_eq!(load(&path).expect("no file is no error"), LogFiles::default());
-        let files: LogFiles = (1..=3)
+        let mut files: LogFiles = (1..=3)
             .map(|index| LogFile { epoch: 1, log_index: index, made_s: 1_700_000_000 + index })
             .collect();
+        save(&path, &files).expect("a directory that can be written");
+        assert_eq!(load(&path).expect("a file"), files);
+        files.lose(3);
         save(&path, &files).expect("a directory that can be written");
         assert_eq!(load(&path).expect("a file"), files);
         let mut bytes = fs::read(&path).expect("a file");

@@ -51,7 +51,8 @@ pub async fn find_place(args: &Arc<ReplicatorArgs>) -> Result<Place, CaptureErro
     forget_earlier_epochs(args, &start);
     let mut gtids = start.gtid.clone();
     gtids.follow(&reached.gtids);
-    let captured = captured(args.buffer.as_ref(), &start, gtids)?;
+    let mut captured = captured(args.buffer.as_ref(), &start, gtids)?;
+    captured.lost = args.store.log_files()?.lost() == Some(captured.server.epoch);
     let answering = Answering {
         server: identity.server.clone(),
         file: identity.file.clone(),
@@ -59,6 +60,12 @@ pub async fn find_place(args: &Arc<ReplicatorArgs>) -> Result<Place, CaptureErro
     };
     let place = match resume(&captured, &answering) {
         Resume::Stop(reason) => return Err(CaptureError::Stopped(reason)),
+        Resume::Lost(reason) => {
+            let mut files = args.store.log_files()?;
+            files.lose(captured.server.epoch);
+            args.store.save_log_files(&files)?;
+            return Err(CaptureError::Stopped(reason));
+        }
         Resume::At { file, position } => Place {
             from: StreamFrom::Position { file, position },
             epoch: captured.scn.epoch,
@@ -140,7 +147,7 @@ fn captured(
     let beginning = Scn::of_transaction(start.epoch, log_index, start.position);
     buffer.begin(beginning)?;
     let flavour = captured_flavour(&buffer.catalog());
-    Ok(Captured { scn: buffer.newest().unwrap_or(beginning), server, gtids, flavour })
+    Ok(Captured { scn: buffer.newest().unwrap_or(beginning), server, gtids, flavour, lost: false })
 }
 
 fn add_server(buffer: &dyn EventBuffer, server: &CapturedServer) -> Result<(), CaptureError> {

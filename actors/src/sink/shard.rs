@@ -112,7 +112,7 @@ impl Actor for Shard {
     ) -> Result<ShardState, ActorProcessingErr> {
         let (target, shard, epoch) = (args.target.clone(), args.shard, args.epoch);
         // Ends with the actor.
-        let _ = myself.send_interval(LOOK_EVERY, || ShardMessage::Look);
+        drop(myself.send_interval(LOOK_EVERY, || ShardMessage::Look));
         tokio::spawn(async move {
             let opened = target.session(shard, epoch).await;
             // A shard that is gone needs no session: dropping it closes the connection.

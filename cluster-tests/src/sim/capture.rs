@@ -59,6 +59,8 @@ pub struct Replicator {
     pub dump: Option<Dump>,
     /// Why capture stands still until a person comes.
     pub halted: Option<String>,
+    /// The epoch whose server was seen to lack what was captured of it; durable.
+    lost: Option<u32>,
     /// Whose binlog is read, and how far: positions of two servers say nothing about each other.
     pub reads_server: u32,
     pub read_to: LogPosition,
@@ -96,6 +98,7 @@ impl Replicator {
             origin,
             dump: None,
             halted: None,
+            lost: None,
             reads_server: 0,
             read_to: LogPosition { log_index: 0, log_pos: 0 },
             ledger: Ledger::default(),

@@ -51,12 +51,15 @@ pub enum Recovery {
     Probing(SessionId, Raised, u32),
 }
 
+/// The marks of a channel's shards.
+type ShardMarks = Vec<(u16, Mark)>;
+
 /// What raising the epoch gave.
 #[derive(Debug)]
 pub struct Raised {
     epoch: Epoch,
     /// As they were before.
-    marks: Vec<(u16, Mark)>,
+    marks: ShardMarks,
     start: ScheduleStart,
 }
 
@@ -181,7 +184,7 @@ impl Direction {
         session: SessionId,
         setup: &Setup,
         now: Micros,
-    ) -> Result<(Epoch, Epoch, Vec<(u16, Mark)>), Denied> {
+    ) -> Result<(Epoch, Epoch, ShardMarks), Denied> {
         database.begin(session, Isolation::ReadCommitted, now)?;
         let mut before = Epoch(0);
         let mut marks = Vec::new();

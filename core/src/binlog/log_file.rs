@@ -19,9 +19,14 @@ pub struct LogFile {
     pub made_s: u32,
 }
 
-/// The files that were captured last, the newest at the end.
+/// The files that were captured last, and whether their server lost any of what was captured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LogFiles(Vec<LogFile>);
+pub struct LogFiles {
+    /// The newest at the end.
+    files: Vec<LogFile>,
+    /// The epoch whose server was seen to lack what was captured of it.
+    lost: Option<u32>,
+}
 
 /// A file of this name was captured, and it was another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +39,7 @@ impl LogFiles {
     /// Another file of that name was captured from that server.
     pub fn note(&mut self, file: LogFile) -> Result<bool, Replaced> {
         let same = |known: &&LogFile| (known.epoch, known.log_index) == (file.epoch, file.log_index);
-        match self.0.iter().find(same) {
+        match self.files.iter().find(same) {
             Some(known) if known.made_s != file.made_s => Err(Replaced),
             Some(_) => Ok(false),
             None => {
@@ -46,14 +51,25 @@ impl LogFiles {
 
     /// In the order of [`note`](LogFiles::note).
     pub fn iter(&self) -> impl ExactSizeIterator<Item = LogFile> + '_ {
-        self.0.iter().copied()
+        self.files.iter().copied()
+    }
+
+    /// Remembers that the epoch's server lacks what was captured of it: soon it gives the numbers that it
+    /// lost to other transactions.
+    pub fn lose(&mut self, epoch: u32) {
+        self.lost = Some(epoch);
+    }
+
+    /// The epoch that was [lost](LogFiles::lose) last.
+    pub fn lost(&self) -> Option<u32> {
+        self.lost
     }
 
     fn push(&mut self, file: LogFile) {
-        if self.0.len() == REMEMBERED {
-            self.0.remove(0);
+        if self.files.len() == REMEMBERED {
+            self.files.remove(0);
         }
-        self.0.push(file);
+        self.files.push(file);
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Captured {
     pub gtids: GtidPosition,
     /// Of the server's kind; None: nothing was captured yet.
     pub flavour: Option<Flavour>,
+    /// The server was seen to lack some of it.
+    pub lost: bool,
 }
 
 /// Who answers now.
@@ -73,6 +75,9 @@ pub enum Resume {
     After { gtids: GtidPosition, epoch: u32, log_base: String },
     /// Changes were lost; a person must see to it. One line: what and what to do.
     Stop(String),
+    /// The same, and the captured server itself lost them. It is to be remembered: once it has written as
+    /// much again, nothing else shows it.
+    Lost(String),
 }
 
 /// The flavour of the server that wrote what was captured last; None: nothing was captured yet.
@@ -99,6 +104,13 @@ pub fn resume(captured: &Captured, answering: &Answering) -> Resume {
     if answering.server.server_id != captured.server.server_id {
         return by_gtid(captured, &answering.server, captured.server.epoch + 1, log_base);
     }
+    if captured.lost {
+        return Resume::Lost(format!(
+            "{} lost transactions that were captured, and has written others since: make the sites equal again, then start \
+             this instance anew with an empty data directory and `weft uninstall`, or promote a server that has them",
+            answering.server.address
+        ));
+    }
     // The switch to this server was noted, and then the connection broke before anything came: `scn` is
     // a place in another server's files, or none.
     if captured.scn.epoch < captured.server.epoch || captured.scn.log_index == 0 {
@@ -106,7 +118,7 @@ pub fn resume(captured: &Captured, answering: &Answering) -> Resume {
     }
     let gtids = &answering.server.gtids;
     if (log_index, answering.position) < (captured.scn.log_index, captured.scn.log_pos) {
-        return Resume::Stop(format!(
+        return Resume::Lost(format!(
             "the binlog ends at {}:{}, before {} that was already captured: the server lost its last transactions \
              or its binlog was reset; make the sites equal again, then start this instance anew with an empty data \
              directory and `weft uninstall`",
@@ -116,7 +128,7 @@ pub fn resume(captured: &Captured, answering: &Answering) -> Resume {
     // A binlog that was reset begins again at its first file, and after a while it is longer than what was
     // captured; its GTIDs begin again too.
     if !gtids.can_follow(&captured.gtids) {
-        return Resume::Stop(format!(
+        return Resume::Lost(format!(
             "the server's GTIDs '{}' do not contain '{}' that were captured: its binlog was reset, or it was set back \
              to an older state; make the sites equal again, then start this instance anew with an empty data directory \
              and `weft uninstall`",
@@ -132,7 +144,11 @@ fn by_gtid(captured: &Captured, answering: &Candidate, epoch: u32, log_base: &st
         return Resume::After { gtids: captured.gtids.clone(), epoch, log_base: log_base.to_owned() };
     }
     let last = LastCaptured { server_id: captured.server.server_id, gtids: captured.gtids.clone() };
-    Resume::Stop(answering.lost(&last))
+    let reason = answering.lost(&last);
+    match answering.server_id == captured.server.server_id {
+        true => Resume::Lost(reason),
+        false => Resume::Stop(reason),
+    }
 }
 
 /// Base and number of a binlog file's name: `binlog.000007` is (`binlog`, 7).
@@ -161,6 +177,7 @@ mod tests {
             server,
             gtids: gtids("11-11-500"),
             flavour: Some(Flavour::MariaDb),
+            lost: false,
         }
     }
 
@@ -192,18 +209,18 @@ mod tests {
     fn a_server_that_lost_its_last_transactions_stops_capture() {
         let back = Answering { position: 1_000, ..answering() };
         assert!(
-            matches!(resume(&captured(), &back), Resume::Stop(reason) if reason.contains("lost its last"))
+            matches!(resume(&captured(), &back), Resume::Lost(reason) if reason.contains("lost its last"))
         );
         let reset = Answering { file: "binlog.000001".into(), position: 9_999, ..answering() };
-        assert!(matches!(resume(&captured(), &reset), Resume::Stop(_)));
+        assert!(matches!(resume(&captured(), &reset), Resume::Lost(_)));
     }
 
     #[test]
     fn a_binlog_that_was_reset_and_has_grown_past_the_place_stops_capture() {
         let reset = Answering { file: "binlog.000009".into(), server: server(11, "11-11-20"), ..answering() };
-        assert!(matches!(resume(&captured(), &reset), Resume::Stop(reason) if reason.contains("was reset")));
+        assert!(matches!(resume(&captured(), &reset), Resume::Lost(reason) if reason.contains("was reset")));
         let empty = Answering { server: server(11, ""), ..reset };
-        assert!(matches!(resume(&captured(), &empty), Resume::Stop(_)));
+        assert!(matches!(resume(&captured(), &empty), Resume::Lost(_)));
         // Two servers of one domain that replicate from each other number without regard to the other.
         let interleaved = Answering { server: server(11, "11-12-499"), ..answering() };
         assert!(matches!(resume(&captured(), &interleaved), Resume::At { .. }));
@@ -243,7 +260,15 @@ mod tests {
         let forgotten = Captured { scn: Scn::of_transaction(2, 0, 0), ..captured.clone() };
         assert_eq!(resume(&forgotten, &other), after, "as it is stored in the instance");
         let behind = Answering { server: self::server(12, "11-11-499"), ..other };
-        assert!(matches!(resume(&captured, &behind), Resume::Stop(_)));
+        assert!(matches!(resume(&captured, &behind), Resume::Lost(_)));
+    }
+
+    #[test]
+    fn a_server_that_lost_transactions_is_known_for_it_when_it_has_as_many_again() {
+        let captured = Captured { lost: true, ..captured() };
+        assert!(matches!(resume(&captured, &answering()), Resume::Lost(_)));
+        let promoted = Answering { server: server(12, "11-11-500"), ..answering() };
+        assert!(matches!(resume(&captured, &promoted), Resume::After { .. }), "another has them");
     }
 
     #[test]

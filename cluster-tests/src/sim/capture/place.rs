@@ -34,7 +34,8 @@ impl Replicator {
     /// Asks who answers, and opens a dump where capture goes on; or stops, with the reason.
     pub fn find_place(&mut self, database: &Database, coverage: &mut Coverage) {
         let (scn, server, gtids) = (self.newest(), self.server(), self.gtids.clone());
-        let captured = Captured { scn, server, gtids, flavour: Some(Flavour::MariaDb) };
+        let lost = self.lost == Some(server.epoch);
+        let captured = Captured { scn, server, gtids, flavour: Some(Flavour::MariaDb), lost };
         if captured.scn.epoch < captured.server.epoch {
             coverage.saw(Situation::SwitchedForNothing);
         }
@@ -48,6 +49,9 @@ impl Replicator {
                 database.binlog.len()
             }
             Err(reason) => {
+                if matches!(place, Resume::Lost(_)) {
+                    self.lost = Some(captured.server.epoch);
+                }
                 if self.halted.is_none() {
                     coverage.saw(Situation::CaptureStopped);
                 }
@@ -75,7 +79,7 @@ impl Replicator {
                     self.read_to = LogPosition { log_index: 0, log_pos: 0 };
                 }
             }
-            Resume::Stop(_) => self.read_to = LogPosition { log_index: 0, log_pos: 0 },
+            Resume::Stop(_) | Resume::Lost(_) => self.read_to = LogPosition { log_index: 0, log_pos: 0 },
         }
         self.dump = Some(Dump { server_id: database.server_id, life: database.life, next });
     }

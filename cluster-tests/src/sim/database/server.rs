@@ -61,7 +61,7 @@ impl Database {
                 let at = self.binlog.iter().position(|logged| logged.gtid == *gtid);
                 Ok(next.max(at.ok_or_else(|| format!("the requested GTID {gtid} is missing"))? + 1))
             }),
-            Resume::Stop(reason) => Err(reason.clone()),
+            Resume::Stop(reason) | Resume::Lost(reason) => Err(reason.clone()),
         }
     }
 
