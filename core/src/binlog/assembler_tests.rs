@@ -288,6 +288,16 @@ fn a_mysql_statement_stands_alone_without_begin_and_a_created_table_comes_with_i
     assert_eq!(transaction(&out).statements[0].tables, [TableName::new("d", "u")]);
 }
 
+/// No server writes such a thing: the rows would go with the statement, or into the next transaction.
+#[test]
+fn a_statement_that_stands_alone_behind_rows_stops_the_stream() {
+    let rows = [table_map(340, 9), write_v2(380, 1), table_map(400, 9), write_v2(410, 2)];
+    let events = [&[mysql_gtid(300, 5)], &rows[..], &[query(450, "d", "DROP TABLE t")]].concat();
+    for spill_bytes in [1, 1 << 20] {
+        assert!(matches!(all(&mut assembler(spill_bytes), &events), Err(AssembleError::NotEnded)));
+    }
+}
+
 #[test]
 fn a_compressed_transaction_is_what_it_would_be_uncompressed() {
     let inside = [query(0, "d", "BEGIN"), table_map(0, 9), write_v2(0, 1), xid(0)];

@@ -80,7 +80,9 @@ impl Assembler {
         let idle_alter = self.open.as_ref().is_some_and(|open| open.idle_alter);
         match statement {
             Statement::Ddl(ddl) if !idle_alter => {
-                let Some(open) = self.open.take() else { return Err(AssembleError::NotEnded) };
+                // Rows do not come before a statement that stands alone: they would be dropped with it.
+                let alone = |open: &mut Open| !open.has_rows && open.chunks == 0;
+                let open = self.open.take_if(alone).ok_or(AssembleError::NotEnded)?;
                 out.push(Assembled::Ddl(RawDdl {
                     log_index: self.log_index,
                     log_pos: self.log_pos,
