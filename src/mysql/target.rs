@@ -243,5 +243,7 @@ async fn run_all(conn: &mut Conn, sql: &str) -> Result<Vec<(u64, Vec<Row>)>, mys
         let found = result.affected_rows();
         answers.push((found, result.collect::<Row>().await?));
     }
+    // An error of a later statement ends the loop too; left there, it would be the next command's.
+    result.drop_result().await?;
     Ok(answers)
 }

@@ -95,6 +95,25 @@ async fn duplicate_and_missing_rows_are_told_and_nothing_is_overwritten() {
     }
 }
 
+/// Updates by SQL go to the server in one text, and it answers for each of them.
+#[tokio::test]
+async fn refusal_of_a_later_statement_of_a_text_is_told_at_once_and_the_session_goes_on() {
+    for way in [Way::Replay, Way::Sql] {
+        let pair = Pair::start("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9) UNIQUE)").await;
+        let rows = "INSERT INTO t VALUES (1, 'a'), (2, 'b')";
+        pair.source.execute(&format!("USE s; {rows}")).await;
+        pair.target.execute(&format!("USE s; {rows}, (3, 'theirs')")).await;
+        let mut session = pair.session(way).await;
+        let updates =
+            pair.capture("UPDATE t SET v = 'c' WHERE id = 1; UPDATE t SET v = 'theirs' WHERE id = 2").await;
+        let outcome = apply(&mut session, &updates).await;
+        assert!(matches!(outcome, Outcome::DuplicateKey), "{way:?}: {outcome:?}");
+        assert_eq!(pair.target.text("SELECT * FROM s.t ORDER BY id").await, ["1|a", "2|b", "3|theirs"]);
+        pair.target.execute("DELETE FROM s.t WHERE id = 3").await;
+        assert!(matches!(apply(&mut session, &updates).await, Outcome::Ok), "{way:?}");
+    }
+}
+
 #[tokio::test]
 async fn savepoint_undoes_the_rows_and_keeps_the_mark() {
     let pair = Pair::start("CREATE TABLE t (id INT PRIMARY KEY, v INT)").await;
