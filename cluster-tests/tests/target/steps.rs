@@ -131,7 +131,7 @@ async fn savepoint_undoes_the_rows_and_keeps_the_mark() {
     assert_eq!(body, [mark(9).encode()]);
 }
 
-const KEYS: [(&str, &str); 18] = [
+const KEYS: [(&str, &str); 20] = [
     ("INT", "3"),
     ("BIGINT UNSIGNED", "18446744073709551615"),
     ("VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci", "'ß3'"),
@@ -141,7 +141,9 @@ const KEYS: [(&str, &str); 18] = [
     ("BINARY(9)", "X'0300'"),
     ("DECIMAL(12,3)", "-3.5"),
     ("DATETIME(3)", "'2024-01-01 00:00:03.123'"),
+    ("DATETIME(3)", "'2024-02-30 00:00:03.123'"),
     ("DATE", "'2024-01-03'"),
+    ("DATE", "'2023-02-31'"),
     ("TIMESTAMP", "'2024-01-01 00:00:03'"),
     ("ENUM('a','b','c')", "'c'"),
     ("SET('a','b','c')", "'a,c'"),
@@ -154,25 +156,35 @@ const KEYS: [(&str, &str); 18] = [
 
 #[tokio::test]
 async fn rows_are_locked_by_keys_of_every_type_and_only_they() {
-    for (kind, value) in KEYS {
-        let pair = Pair::start(&format!(
-            "CREATE TABLE t (k {kind} NOT NULL, n INT NOT NULL, v INT, PRIMARY KEY (k, n))"
-        ))
-        .await;
-        pair.target.execute(&format!("INSERT INTO s.t VALUES ({value}, 1, 1), ({value}, 3, 3)")).await;
-        let delivery = pair.capture(&format!("INSERT INTO t VALUES ({value}, 1, 0), ({value}, 2, 0)")).await;
-        let mut session = pair.session(Way::Replay).await;
+    let tables = KEYS.iter().zip(0..).map(|((kind, _), number)| {
+        format!("CREATE TABLE t{number} (k {kind} NOT NULL, n INT NOT NULL, v INT, PRIMARY KEY (k, n))")
+    });
+    let pair = Pair::start(&tables.collect::<Vec<String>>().join(";")).await;
+    let mut session = pair.session(Way::Replay).await;
+    for ((kind, value), number) in KEYS.into_iter().zip(0..) {
+        let table = format!("s.t{number}");
+        let mode = "SET sql_mode = 'ALLOW_INVALID_DATES'";
+        pair.target
+            .execute(&format!("{mode}; INSERT INTO {table} VALUES ({value}, 1, 1), ({value}, 3, 3)"))
+            .await;
+        let delivery = pair
+            .capture(&format!("{mode}; INSERT INTO {table} VALUES ({value}, 1, 0), ({value}, 2, 0)"))
+            .await;
         begin(&mut session).await;
         let outcome = session.run(Step::Lock(requests(&delivery, LockBy::PrimaryKey))).await;
         let Outcome::Locked(found) = outcome else { panic!("{kind}: {outcome:?}") };
         assert_eq!(found, [Found::Yes, Found::No], "{kind}");
         let mut other = pair.target.conn().await;
-        execute(&mut other, "SET innodb_lock_wait_timeout = 1").await;
-        execute(&mut other, "UPDATE s.t SET v = 4 WHERE n = 3 AND k IS NOT NULL AND v = 3 LIMIT 0").await;
-        execute(&mut other, &format!("UPDATE s.t SET v = 4 WHERE k = {value} AND n = 3")).await;
+        execute(&mut other, "SET innodb_lock_wait_timeout = 1, sql_mode = 'ALLOW_INVALID_DATES'").await;
+        execute(
+            &mut other,
+            &format!("UPDATE {table} SET v = 4 WHERE n = 3 AND k IS NOT NULL AND v = 3 LIMIT 0"),
+        )
+        .await;
+        execute(&mut other, &format!("UPDATE {table} SET v = 4 WHERE k = {value} AND n = 3")).await;
         let blocked = {
             use mysql_async::prelude::Queryable;
-            other.query_drop(format!("UPDATE s.t SET v = 4 WHERE k = {value} AND n = 1")).await
+            other.query_drop(format!("UPDATE {table} SET v = 4 WHERE k = {value} AND n = 1")).await
         };
         assert!(blocked.is_err_and(|error| error.to_string().contains("1205")), "{kind}");
         ok(&mut session, Step::RollBack).await;

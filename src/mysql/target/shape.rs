@@ -44,7 +44,9 @@ impl Shape {
         names
             .map(|name| {
                 let at = self.table.column(name).ok_or_else(|| name.to_owned())?;
-                Ok(KeyColumn { name: name.to_owned(), collation: self.collations[at].clone() })
+                let of_type = self.table.columns[at].column_type.clone();
+                let date = of_type.filter(|name| name.starts_with("date"));
+                Ok(KeyColumn { name: name.to_owned(), collation: self.collations[at].clone(), date })
             })
             .collect()
     }

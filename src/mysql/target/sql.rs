@@ -20,6 +20,9 @@ pub(super) struct KeyColumn {
     pub name: String,
     /// Collation of a character column; the list's values are compared in it.
     pub collation: Option<String>,
+    /// The type, if it is DATE or DATETIME; the list's values are compared in it. As a text, a day that
+    /// its month has not is not looked for in the index, whatever `sql_mode` allows.
+    pub date: Option<String>,
 }
 
 /// SQL literals, one row after the other.
@@ -51,13 +54,16 @@ fn matches(key: &[KeyColumn]) -> String {
     let mut text = String::new();
     for (number, column) in key.iter().enumerate() {
         let _ = write!(text, "{}t.{}=", if number == 0 { "" } else { " AND " }, quote(&column.name));
-        match &column.collation {
+        match (&column.collation, &column.date) {
             // Two columns of different collations cannot be compared without it.
-            Some(collation) => {
+            (Some(collation), _) => {
                 let charset = collation.split('_').next().unwrap_or(collation);
                 let _ = write!(text, "CONVERT(k.k{number} USING {charset}) COLLATE {collation}");
             }
-            None => {
+            (None, Some(date)) => {
+                let _ = write!(text, "CAST(k.k{number} AS {date})");
+            }
+            (None, None) => {
                 let _ = write!(text, "k.k{number}");
             }
         }
@@ -164,22 +170,29 @@ mod tests {
 
     fn key() -> Vec<KeyColumn> {
         vec![
-            KeyColumn { name: String::from("id"), collation: None },
-            KeyColumn { name: String::from("na`me"), collation: Some(String::from("utf8mb4_bin")) },
+            KeyColumn { name: String::from("id"), collation: None, date: None },
+            KeyColumn {
+                name: String::from("na`me"),
+                collation: Some(String::from("utf8mb4_bin")),
+                date: None,
+            },
+            KeyColumn { name: String::from("at"), collation: None, date: Some(String::from("datetime(2)")) },
         ]
     }
 
     #[test]
-    fn keys_are_listed_once_and_joined_in_the_keys_collation() {
-        let rows = vec![vec![String::from("1"), String::from("'a'")]; 2];
-        for (version, list) in
-            [("10.11.6-MariaDB", "(0,1,'a'),(1,1,'a')"), ("9.7.4", "ROW(0,1,'a'),ROW(1,1,'a')")]
-        {
+    fn keys_are_listed_once_and_joined_in_the_keys_collation_or_as_dates() {
+        let rows = vec![vec![String::from("1"), String::from("'a'"), String::from("'x'")]; 2];
+        for (version, list) in [
+            ("10.11.6-MariaDB", "(0,1,'a','x'),(1,1,'a','x')"),
+            ("9.7.4", "ROW(0,1,'a','x'),ROW(1,1,'a','x')"),
+        ] {
             assert_eq!(
                 lock(Dialect::from(version), &TableName::new("s", "t"), &key(), &rows),
                 format!(
-                    "WITH k(i,k0,k1) AS (VALUES {list}) SELECT STRAIGHT_JOIN k.i FROM k JOIN `s`.`t` t \
-                     ON t.`id`=k.k0 AND t.`na``me`=CONVERT(k.k1 USING utf8mb4) COLLATE utf8mb4_bin FOR UPDATE"
+                    "WITH k(i,k0,k1,k2) AS (VALUES {list}) SELECT STRAIGHT_JOIN k.i FROM k JOIN `s`.`t` t \
+                     ON t.`id`=k.k0 AND t.`na``me`=CONVERT(k.k1 USING utf8mb4) COLLATE utf8mb4_bin AND t.`at`=CAST(k.k2 AS datetime(2)) \
+                     FOR UPDATE"
                 )
             );
         }
