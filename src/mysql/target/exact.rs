@@ -10,7 +10,7 @@ use weft_core::catalog::{Column, TableVersion};
 use weft_core::sink::literal::{LiteralError, write_literal};
 use weft_core::tables::quote;
 
-use super::json::{BINARY, is_bit, is_geometry};
+use super::json::{BINARY, has_no_text, is_bit};
 use super::shape::Shape;
 use super::sql::text_literal;
 
@@ -35,7 +35,7 @@ fn literal_of(column: &Column) -> String {
         // By number: also the value that is no label.
         return format!("CAST({name}+0 AS CHAR)");
     }
-    if is_geometry(column) || column.collation == BINARY {
+    if has_no_text(column) || column.collation == BINARY {
         return hexadecimal("", &name);
     }
     if column.collation != 0 {

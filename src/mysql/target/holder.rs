@@ -88,6 +88,8 @@ mod code {
     pub const SET: u8 = 248;
     pub const BLOB: u8 = 252;
     pub const STRING: u8 = 254;
+    pub const VECTOR: u8 = 242;
+    pub const GEOMETRY: u8 = 255;
 }
 
 /// The column as a text that [`pack`] reads.
@@ -96,6 +98,8 @@ fn expression(column: &Column) -> String {
     match column.type_code {
         code::STRING if matches!((column.meta & 0xff) as u8, code::ENUM | code::SET) => format!("{name}+0"),
         code::STRING | code::VARCHAR | code::BLOB => format!("CAST({name} AS BINARY)"),
+        // The server makes no text of them, and no key has them: left out.
+        code::VECTOR | code::GEOMETRY => String::from("NULL"),
         code::FLOAT => format!("CAST({name} AS DOUBLE)"),
         code::BIT => format!("{name}+0"),
         // In seconds, with a fraction of as many digits as the column has.

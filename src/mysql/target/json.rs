@@ -23,7 +23,7 @@ pub(super) fn expression(shape: &Shape) -> String {
             let name = format!("t.{}", quote(&column.name));
             let value = match column.collation {
                 0 if is_bit(column) => format!("CAST({name}+0 AS CHAR)"),
-                0 if is_geometry(column) => format!("CONCAT('0x',HEX({name}))"),
+                0 if has_no_text(column) => format!("CONCAT('0x',HEX({name}))"),
                 BINARY => format!("CONCAT('0x',HEX({name}))"),
                 _ => format!("CAST({name} AS CHAR)"),
             };
@@ -37,8 +37,9 @@ pub(super) fn is_bit(column: &Column) -> bool {
     column.column_type.as_deref().is_some_and(|kind| kind.starts_with("bit"))
 }
 
-pub(super) fn is_geometry(column: &Column) -> bool {
-    const KINDS: [&str; 4] = ["geometry", "point", "linestring", "polygon"];
+/// Shapes and vectors: the server casts them to no text.
+pub(super) fn has_no_text(column: &Column) -> bool {
+    const KINDS: [&str; 5] = ["geometry", "point", "linestring", "polygon", "vector"];
     column.column_type.as_deref().is_some_and(|kind| KINDS.iter().any(|name| kind.contains(name)))
 }
 
