@@ -18,7 +18,7 @@ use weft_core::instance::InstanceId;
 use weft_core::ledger::Ledger;
 use weft_core::scn::Scn;
 use weft_core::sink::step::LogPosition;
-use weft_core::stamp::{self, Naming, Scanned, Scanner};
+use weft_core::stamp::{self, Naming, ScanError, Scanned, Scanner};
 use weft_core::tables::TableFilter;
 use weft_core::time::Micros;
 use weft_core::transaction::{Body, Ddl, Transaction, TransactionHeader};
@@ -319,8 +319,19 @@ impl Pipe {
             return Err(CaptureError::rows_before_format());
         };
         self.shapes.learn(events, format, scn).await?;
-        let shapes = &self.shapes;
-        Ok(self.scanner.scan(events, format, rows_before, &mut |map| shapes.resolve(map))?)
+        let mut learnt = None;
+        loop {
+            let shapes = &self.shapes;
+            match self.scanner.scan(events, format, rows_before, &mut |map| shapes.resolve(map)) {
+                // The mark brings events of rows that were evicted on arrival: their table may not be
+                // in this stream yet, and has the layout of where they came from.
+                Err(ScanError::UnknownTable { table_map, .. }) if learnt.as_ref() != Some(&table_map) => {
+                    self.shapes.learn(&table_map, format, scn).await?;
+                    learnt = Some(table_map);
+                }
+                scanned => return Ok(scanned?),
+            }
+        }
     }
 
     pub(super) fn header(&self, head: &Head, body: Body) -> TransactionHeader {

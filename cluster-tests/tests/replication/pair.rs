@@ -41,7 +41,8 @@ impl Pair {
         Pair::servers_of([Flavour::MariaDb; 2], create, instance, channels).await
     }
 
-    async fn servers_of(flavours: [Flavour; 2], create: &str, instance: &str, channels: &str) -> Pair {
+    /// The same on servers of these flavours.
+    pub async fn servers_of(flavours: [Flavour; 2], create: &str, instance: &str, channels: &str) -> Pair {
         let pair = Pair::with_of(flavours, &[], instance, channels).await;
         for server in [&pair.sh, &pair.bj] {
             server.execute(&format!("CREATE DATABASE shop; USE shop; {create}")).await;

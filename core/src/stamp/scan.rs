@@ -32,8 +32,12 @@ use crate::version::Version;
 /// others stop the stream.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ScanError {
-    #[error("the shape of {0} is not known yet")]
-    UnknownTable(TableName),
+    #[error("the shape of {name} is not known yet")]
+    UnknownTable {
+        name: TableName,
+        /// The event that is to be described: one of the transaction's, or of an eviction in a mark.
+        table_map: Vec<u8>,
+    },
     #[error(transparent)]
     Malformed(#[from] Malformed),
     #[error(transparent)]
@@ -218,7 +222,9 @@ impl Scan<'_, '_> {
                     Mapped::Table { index: self.table(id, name, span)?, id, version }
                 }
                 Resolved::LeftOut => Mapped::PassedOver,
-                Resolved::Wanted(..) | Resolved::Unknown => return Err(ScanError::UnknownTable(name)),
+                Resolved::Wanted(..) | Resolved::Unknown => {
+                    return Err(ScanError::UnknownTable { name, table_map: event.to_vec() });
+                }
             }
         };
         self.maps.insert(map.table_id, mapped);

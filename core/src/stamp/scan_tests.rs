@@ -195,7 +195,13 @@ fn an_evicted_row_that_was_never_there_is_appended_as_a_row() {
 #[test]
 fn what_is_not_known_or_not_expected_is_named() {
     let unknown = table_map(1, "shop", "other", &[3], &[]);
-    assert_eq!(scan(unknown), Err(ScanError::UnknownTable(TableName::new("shop", "other"))));
+    let name = TableName::new("shop", "other");
+    let error = ScanError::UnknownTable { name, table_map: unknown.clone() };
+    assert_eq!(scan(unknown.clone()), Err(error.clone()));
+    // Also where only the mark has it: the evicted row was never there.
+    let eviction =
+        Eviction { key: key(5), version: Version::new(Micros(90), THERE).evicted(), events: unknown };
+    assert_eq!(scan(mark_events(&mark(vec![], vec![eviction]))), Err(error));
     assert_eq!(scan(event(EventType::Xid, &[0; 8])), Err(ScanError::Unexpected(16)));
     let lost = rows(3, EventType::WriteRowsV1, 2, &[image(1, None)]);
     assert_eq!(scan(lost), Err(ScanError::NoTableMap(3)));
