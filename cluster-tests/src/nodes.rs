@@ -221,15 +221,26 @@ impl Deployment {
     }
 }
 
-/// A failing test shows what its nodes said.
+/// A failing test shows what its nodes said, and a node that panicked fails its test: it has a broken
+/// invariant, however well it went on.
 impl Drop for Deployment {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            for (index, site) in self.sites.iter().enumerate() {
-                eprintln!("--- the end of the log of {}:\n{}", site.node, tail(&self.log(index)));
+        for (index, site) in self.sites.iter().enumerate() {
+            let log = self.log(index);
+            if std::thread::panicking() {
+                eprintln!("--- the end of the log of {}:\n{}", site.node, tail(&log));
+            } else if let Some(panic) = panic_in(&log) {
+                panic!("{} panicked:\n{panic}", site.node);
             }
         }
     }
+}
+
+/// The lines of a log from its first panic on, some of them.
+fn panic_in(log: &str) -> Option<String> {
+    const LINES: usize = 30;
+    let lines: Vec<&str> = log.lines().skip_while(|line| !line.contains("panicked at")).take(LINES).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// Runs the program; gives exit status, standard output and standard error.
@@ -270,4 +281,16 @@ pub async fn wait_equal(servers: &[&Server], tables: &[&str]) {
     wait_until(PATIENCE, "all sites are equal", equal).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     wait_until(PATIENCE, "all sites stay equal", equal).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panic_of_a_node_is_found_in_its_log() {
+        let panic = "thread 'tokio-rt-worker' (7) panicked at core/src/a.rs:1:2:\nit cannot be";
+        assert_eq!(panic_in(&format!("INFO running\n{panic}")), Some(panic.to_owned()));
+        assert_eq!(panic_in("INFO running\nWARN stopped"), None);
+    }
 }
