@@ -22,6 +22,7 @@ mod paths;
 mod refill;
 mod schema;
 mod server_ids;
+mod streams;
 mod support;
 mod switch;
 mod transforms;
