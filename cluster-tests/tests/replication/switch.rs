@@ -2,9 +2,10 @@
 //! whole time, and nobody touches Weft.
 
 use cluster_tests::nodes::{Deployment, PATIENCE, run_program, wait_equal};
+use cluster_tests::on_both_flavours;
 use cluster_tests::oracle;
 use cluster_tests::proxy::Proxy;
-use cluster_tests::servers::{Server, ServerOptions};
+use cluster_tests::servers::{Flavour, Server, ServerOptions, has_mysql};
 use cluster_tests::wait::wait_until;
 use cluster_tests::workload::{Journal, TABLES, TABLES_SQL, Writer};
 use mysql_async::{Opts, OptsBuilder};
@@ -12,10 +13,24 @@ use weft_actors::status::ChannelState;
 
 use crate::pair::{BJ, BOTH_WAYS, SH, wait_metric, wait_rows};
 
+on_both_flavours! {
+    a_planned_switch_to_the_replica_loses_and_repeats_nothing
+    a_killed_primary_whose_replica_had_everything_costs_nothing
+    a_promoted_replica_that_lacks_what_was_captured_stops_both_directions_until_the_old_one_is_back
+}
+
 /// As the README has them: neither account may write to a read-only server.
-const ACCOUNTS: &str = "CREATE USER weft@'%'; GRANT REPLICATION SLAVE, BINLOG MONITOR, BINLOG REPLAY, BINLOG ADMIN, \
-     SLAVE MONITOR ON *.* TO weft@'%'; GRANT ALL ON weft.* TO weft@'%'; GRANT SELECT, INSERT, UPDATE, DELETE ON \
-     shop.* TO weft@'%'; CREATE USER app@'%'; GRANT SELECT, INSERT, UPDATE, DELETE ON shop.* TO app@'%'";
+fn accounts(flavour: Flavour) -> String {
+    let rights = match flavour {
+        Flavour::MariaDb => "REPLICATION SLAVE, BINLOG MONITOR, BINLOG REPLAY, BINLOG ADMIN, SLAVE MONITOR",
+        Flavour::MySql => "REPLICATION SLAVE, REPLICATION CLIENT, BINLOG_ADMIN, SESSION_VARIABLES_ADMIN",
+    };
+    format!(
+        "CREATE USER weft@'%'; GRANT {rights} ON *.* TO weft@'%'; GRANT ALL ON weft.* TO weft@'%'; GRANT SELECT, \
+         INSERT, UPDATE, DELETE ON shop.* TO weft@'%'; CREATE USER app@'%'; GRANT SELECT, INSERT, UPDATE, DELETE ON \
+         shop.* TO app@'%'"
+    )
+}
 
 /// A site with a primary and its native replica, and a second site.
 struct Sites {
@@ -30,16 +45,16 @@ struct Sites {
 
 impl Sites {
     /// `urls` gives the value of `urls` of the first site from its two ports.
-    async fn start(urls: impl FnOnce(u16, u16) -> String) -> Sites {
-        let options = |id| ServerOptions::new(id).gtid_domain(11);
+    async fn start(flavour: Flavour, urls: impl FnOnce(u16, u16) -> String) -> Sites {
+        let options = |id| ServerOptions::of(flavour, id).gtid_domain(11);
         let (primary, replica, bj) = tokio::join!(
             Server::start(options(11)),
             Server::start(options(13).arg("--read-only=ON")),
-            Server::start(ServerOptions::new(12))
+            Server::start(ServerOptions::of(flavour, 12))
         );
         replicate(&replica, &primary).await;
         for server in [&primary, &bj] {
-            server.execute(&format!("{TABLES_SQL}; {ACCOUNTS}")).await;
+            server.execute(&format!("{TABLES_SQL}; {}", accounts(flavour))).await;
         }
         let mut deployment = Deployment::new(&["sh", "bj"], &[&primary, &bj], "", BOTH_WAYS);
         let text = std::fs::read_to_string(deployment.config()).expect("readable");
@@ -58,16 +73,24 @@ impl Sites {
 
     /// By hand, as an operator does it.
     async fn promote(&self) {
-        self.replica.execute("STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = OFF").await;
+        let leave = match self.replica.flavour() {
+            Flavour::MariaDb => "STOP SLAVE; RESET SLAVE ALL",
+            Flavour::MySql => "STOP REPLICA; RESET REPLICA ALL",
+        };
+        self.replica.execute(&format!("{leave}; SET GLOBAL read_only = OFF")).await;
     }
 
     /// Waits until the replica has everything that the primary logged, and nothing more comes.
     async fn wait_replicated(&self) {
+        let [logged, replicated] = match self.primary.flavour() {
+            Flavour::MariaDb => ["SELECT @@gtid_binlog_pos", "SELECT @@gtid_slave_pos"],
+            Flavour::MySql => ["SELECT @@GLOBAL.gtid_executed"; 2],
+        };
         let look = async || {
-            let before = self.primary.text("SELECT @@gtid_binlog_pos").await;
-            let there = self.replica.text("SELECT @@gtid_slave_pos").await;
+            let before = self.primary.text(logged).await;
+            let there = self.replica.text(replicated).await;
             tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-            let now = self.primary.text("SELECT @@gtid_binlog_pos").await;
+            let now = self.primary.text(logged).await;
             if before == now && now == there { Ok(()) } else { Err(format!("{before:?} {now:?} {there:?}")) }
         };
         wait_until(PATIENCE, "the replica has everything", look).await;
@@ -103,13 +126,18 @@ impl Sites {
 }
 
 async fn replicate(replica: &Server, primary: &Server) {
-    replica
-        .execute(&format!(
-            "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {}, MASTER_USER = 'root', MASTER_USE_GTID = \
-             slave_pos; START SLAVE",
-            primary.port()
-        ))
-        .await;
+    let port = primary.port();
+    let sql = match replica.flavour() {
+        Flavour::MariaDb => format!(
+            "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'root', MASTER_USE_GTID = \
+             slave_pos; START SLAVE"
+        ),
+        Flavour::MySql => format!(
+            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, SOURCE_USER = 'root', \
+             SOURCE_AUTO_POSITION = 1; START REPLICA"
+        ),
+    };
+    replica.execute(&sql).await;
 }
 
 fn both(first: u16, second: u16) -> String {
@@ -125,10 +153,9 @@ async fn moment() {
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
 }
 
-#[tokio::test]
-async fn a_planned_switch_to_the_replica_loses_and_repeats_nothing() {
+async fn a_planned_switch_to_the_replica_loses_and_repeats_nothing(flavour: Flavour) {
     // The primary need not be the first.
-    let mut sites = Sites::start(|primary, replica| both(replica, primary)).await;
+    let mut sites = Sites::start(flavour, |primary, replica| both(replica, primary)).await;
     let (here, there) = (Writer::start_as(app(&sites.primary), 1, 1), Writer::start(&sites.bj, 2, 2));
     moment().await;
     sites.primary.execute("SET GLOBAL read_only = ON").await;
@@ -143,9 +170,8 @@ async fn a_planned_switch_to_the_replica_loses_and_repeats_nothing() {
     wait_equal(&[&sites.primary, &sites.replica], &TABLES).await;
 }
 
-#[tokio::test]
-async fn a_killed_primary_whose_replica_had_everything_costs_nothing() {
-    let mut sites = Sites::start(both).await;
+async fn a_killed_primary_whose_replica_had_everything_costs_nothing(flavour: Flavour) {
+    let mut sites = Sites::start(flavour, both).await;
     let (here, there) = (Writer::start_as(app(&sites.primary), 1, 1), Writer::start(&sites.bj, 2, 2));
     moment().await;
     // Neither site writes there any more while the replica catches up.
@@ -174,14 +200,19 @@ async fn a_killed_primary_whose_replica_had_everything_costs_nothing() {
     oracle::assert_holds(&sites.bj, &sites.journals).await;
 }
 
-#[tokio::test]
-async fn a_promoted_replica_that_lacks_what_was_captured_stops_both_directions_until_the_old_one_is_back() {
-    let mut sites = Sites::start(both).await;
+async fn a_promoted_replica_that_lacks_what_was_captured_stops_both_directions_until_the_old_one_is_back(
+    flavour: Flavour,
+) {
+    let mut sites = Sites::start(flavour, both).await;
     sites.primary.execute("INSERT INTO shop.log VALUES (1, 'everywhere')").await;
     wait_equal(&[&sites.primary, &sites.replica, &sites.bj], &["shop.log"]).await;
-    sites.replica.execute("STOP SLAVE").await;
+    sites.replica.execute(if flavour == Flavour::MySql { "STOP REPLICA" } else { "STOP SLAVE" }).await;
     sites.primary.execute("INSERT INTO shop.log VALUES (2, 'not at the replica')").await;
     wait_rows(&sites.bj, "SELECT id FROM shop.log ORDER BY id", &["1", "2"]).await;
+    let uuid = match flavour {
+        Flavour::MariaDb => String::new(),
+        Flavour::MySql => sites.primary.text("SELECT @@server_uuid").await.remove(0),
+    };
     sites.primary.kill9();
     sites.promote().await;
     // Its own numbers soon pass those that were lost.
@@ -190,7 +221,11 @@ async fn a_promoted_replica_that_lacks_what_was_captured_stops_both_directions_u
     }
     let outward = sites.deployment.wait_state(BJ, "orders", "sh.main", ChannelState::Stopped).await;
     let reason = outward.reason.unwrap_or_default();
-    assert!(reason.contains("do not contain") && reason.contains("11-11-"), "{reason}");
+    let lost = match flavour {
+        Flavour::MariaDb => "11-11-".to_owned(),
+        Flavour::MySql => uuid,
+    };
+    assert!(reason.contains("do not contain") && reason.contains(&lost), "{reason}");
     sites.bj.execute("INSERT INTO shop.log VALUES (99, 'of bj')").await;
     moment().await;
     wait_rows(&sites.bj, "SELECT id FROM shop.log ORDER BY id", &["1", "2", "99"]).await;
@@ -206,9 +241,20 @@ async fn a_promoted_replica_that_lacks_what_was_captured_stops_both_directions_u
 /// Other threads than that of the test, which waits for programs, pass on what goes through the proxy.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_moved_to_the_promoted_replica_is_a_switch_like_any_other() {
+    an_address_moves(Flavour::MariaDb).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_moved_to_mysqls_promoted_replica_is_a_switch_like_any_other() {
+    if has_mysql("an_address_that_moved_to_mysqls_promoted_replica_is_a_switch_like_any_other") {
+        an_address_moves(Flavour::MySql).await;
+    }
+}
+
+async fn an_address_moves(flavour: Flavour) {
     let proxy = Proxy::to(0).await;
     let mut moves_to = 0;
-    let mut sites = Sites::start(|primary, replica| {
+    let mut sites = Sites::start(flavour, |primary, replica| {
         proxy.lead_to(primary);
         moves_to = replica;
         format!("\"mysql://weft@127.0.0.1:{}\"", proxy.port())
