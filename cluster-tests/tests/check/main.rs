@@ -1,5 +1,7 @@
 //! `weft check` against real servers: what it finds, and that what it says fixes it.
 
+mod mysql;
+
 use std::path::Path;
 
 use cluster_tests::servers::{Server, ServerOptions};
