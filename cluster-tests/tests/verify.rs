@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use cluster_tests::servers::{Server, ServerOptions};
+use cluster_tests::on_both_flavours;
+use cluster_tests::servers::{Flavour, Server, ServerOptions};
 use mysql_async::prelude::Queryable;
 use weft::mysql::connect::Endpoint;
 use weft::verify::report::Report;
@@ -20,7 +21,28 @@ const TABLES: &str = "CREATE DATABASE s; USE s; \
     TEXT, w BLOB, PRIMARY KEY (a, at, e)); \
     INSERT INTO c SELECT CONCAT('ä', seq MOD 700), '2024-01-01' + INTERVAL seq SECOND, 1 + seq MOD 2, NULL, seq FROM \
     seq_1_to_2500; \
-    CREATE TABLE empty (id BINARY(4) PRIMARY KEY); CREATE TABLE left_out (id INT)";
+    CREATE TABLE `empty` (id BINARY(4) PRIMARY KEY); CREATE TABLE left_out (id INT)";
+
+on_both_flavours! {
+    every_kind_of_planted_difference_is_named_and_nothing_else
+    tables_and_columns_of_one_side_are_differences_and_keyless_tables_are_not_compared
+}
+
+/// MySQL has no tables of numbers.
+const NUMBERS: &str = "CREATE DATABASE s; USE s; SET cte_max_recursion_depth = 4000; \
+    CREATE TABLE seq_1_to_3500 (seq INT PRIMARY KEY) AS WITH RECURSIVE n (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 \
+    FROM n WHERE seq < 3500) SELECT seq FROM n; \
+    CREATE TABLE seq_1_to_2500 (seq INT PRIMARY KEY) AS SELECT seq FROM seq_1_to_3500 WHERE seq <= 2500";
+
+fn tables(flavour: Flavour) -> String {
+    match flavour {
+        Flavour::MariaDb => TABLES.to_owned(),
+        Flavour::MySql => {
+            let rest = TABLES.trim_start_matches("CREATE DATABASE s; USE s; ");
+            format!("{NUMBERS}; {rest}; DROP TABLE seq_1_to_3500, seq_1_to_2500")
+        }
+    }
+}
 
 fn endpoint(server: &Server) -> Endpoint {
     server.endpoint()
@@ -37,10 +59,11 @@ fn pair(left: &Server, right: &Server) -> PairToCompare {
     }
 }
 
-async fn two_servers() -> (Server, Server) {
-    let (left, right) =
-        tokio::join!(Server::start(ServerOptions::new(1)), Server::start(ServerOptions::new(2)));
-    tokio::join!(left.execute(TABLES), right.execute(TABLES));
+async fn two_servers(flavour: Flavour) -> (Server, Server) {
+    let start = |id| Server::start(ServerOptions::of(flavour, id));
+    let (left, right) = tokio::join!(start(1), start(2));
+    let tables = tables(flavour);
+    tokio::join!(left.execute(&tables), right.execute(&tables));
     (left, right)
 }
 
@@ -50,9 +73,8 @@ async fn verify(left: &Server, right: &Server) -> (Report, Vec<String>) {
     (report, lines)
 }
 
-#[tokio::test]
-async fn every_kind_of_planted_difference_is_named_and_nothing_else() {
-    let (left, right) = two_servers().await;
+async fn every_kind_of_planted_difference_is_named_and_nothing_else(flavour: Flavour) {
+    let (left, right) = two_servers(flavour).await;
     let (report, lines) = verify(&left, &right).await;
     assert_eq!(report.verdict(), Verdict::Identical, "{lines:#?}");
     let rows: Vec<u64> = report.channels[0].tables.iter().map(|table| table.rows).collect();
@@ -116,7 +138,7 @@ const KEYS: [(&str, &str); 12] = [
 /// A key that could be listed but not found again would pass for a row that was deleted meanwhile.
 #[tokio::test]
 async fn rows_with_keys_of_every_type_are_found_again() {
-    let (left, right) = two_servers().await;
+    let (left, right) = two_servers(Flavour::MariaDb).await;
     let mut expected = 0;
     for (number, (kind, value)) in KEYS.iter().enumerate() {
         let table = format!("CREATE TABLE s.k{number} (k {kind} NOT NULL PRIMARY KEY, v INT)");
@@ -129,9 +151,10 @@ async fn rows_with_keys_of_every_type_are_found_again() {
     assert_eq!(named, expected, "{lines:#?}");
 }
 
-#[tokio::test]
-async fn tables_and_columns_of_one_side_are_differences_and_keyless_tables_are_not_compared() {
-    let (left, right) = two_servers().await;
+async fn tables_and_columns_of_one_side_are_differences_and_keyless_tables_are_not_compared(
+    flavour: Flavour,
+) {
+    let (left, right) = two_servers(flavour).await;
     left.execute("CREATE TABLE s.only_here (id INT PRIMARY KEY); ALTER TABLE s.n ADD COLUMN extra INT").await;
     let (report, lines) = verify(&left, &right).await;
     assert_eq!(report.verdict().exit_status(), 1);
@@ -150,7 +173,7 @@ async fn tables_and_columns_of_one_side_are_differences_and_keyless_tables_are_n
 
 #[tokio::test]
 async fn side_that_does_not_answer_cannot_be_compared() {
-    let (left, mut right) = two_servers().await;
+    let (left, mut right) = two_servers(Flavour::MariaDb).await;
     right.kill9();
     let (report, lines) = verify(&left, &right).await;
     assert_eq!(report.verdict().exit_status(), 3, "{lines:#?}");
@@ -163,7 +186,7 @@ const IN_FLIGHT: Duration = Duration::from_millis(500);
 
 #[tokio::test]
 async fn changes_in_flight_are_tolerated_and_a_lost_one_among_them_is_found() {
-    let (left, right) = two_servers().await;
+    let (left, right) = two_servers(Flavour::MariaDb).await;
     right.execute("UPDATE s.n SET v = 'lost' WHERE id = 2222").await;
     let (mut here, mut there) = (left.conn().await, right.conn().await);
     let writer = tokio::spawn(async move {

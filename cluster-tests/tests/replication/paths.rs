@@ -1,7 +1,7 @@
 //! The writer's two ways in, row-event replay and multi-row SQL, end alike.
 
 use cluster_tests::nodes::PATIENCE;
-use cluster_tests::servers::Server;
+use cluster_tests::servers::{Flavour, Server, has_mysql};
 use cluster_tests::wait::wait_until;
 
 use crate::pair::{BOTH_WAYS, ONE_WAY, Pair};
@@ -9,11 +9,11 @@ use crate::pair::{BOTH_WAYS, ONE_WAY, Pair};
 const TABLE: &str = "CREATE TABLE t (id INT, part VARCHAR(10) COLLATE utf8mb4_general_ci, big BIGINT UNSIGNED, amount \
      DECIMAL(20,6), at DATETIME(6), span TIME(3), day DATE, b VARBINARY(40), l LONGBLOB, txt TEXT, bits BIT(12), e \
      ENUM('x','y','z'), s SET('p','q','r'), f FLOAT, d DOUBLE, u VARCHAR(30), PRIMARY KEY (id, part), UNIQUE KEY (u)) \
-     DEFAULT CHARSET utf8mb4";
+     DEFAULT CHARSET utf8mb4 COLLATE utf8mb4_general_ci";
 /// Another order and a column more: no replay fits it.
 const OTHER_SHAPE: &str =
     "ALTER TABLE shop.t ADD COLUMN own INT DEFAULT 9 FIRST, MODIFY COLUMN u VARCHAR(30) AFTER big";
-const ROWS: &str = "SELECT id, part, big, amount, at, span, day, HEX(b), MD5(l), txt, HEX(bits), e, s, f, d, u FROM shop.t \
+const ROWS: &str = "SELECT id, part, big, amount, at, span, day, HEX(b), SHA2(l, 256), txt, HEX(bits), e, s, f, d, u FROM shop.t \
                     ORDER BY id, part";
 /// Fires where rows are written by SQL, and not where they are replayed.
 const TRIGGER: &str = "CREATE DATABASE seen; CREATE TABLE seen.n (n INT AUTO_INCREMENT PRIMARY KEY); \
@@ -22,7 +22,7 @@ const TRIGGER: &str = "CREATE DATABASE seen; CREATE TABLE seen.n (n INT AUTO_INC
 async fn write(source: &Server) {
     source
         .execute(
-            "USE shop; \
+            "USE shop; SET sql_mode = ''; \
              INSERT INTO t VALUES (1, 'a', 18446744073709551615, -12345678901234.000001, '2024-02-29 23:59:59.999999', \
              '-838:59:58.999', '0000-00-00', x'00ff00', REPEAT('long', 30000), 'naïve 漢字 🦀', b'101010101010', 'y', \
              'p,r', 1.5, -2.25e300, 'u1'), (2, 'a', 0, 0.5, NULL, '00:00:00.001', '1000-01-01', '', '', '', 0, 'x', '', \
@@ -55,7 +55,20 @@ fn account(rights: &str) -> String {
 /// The same test for both ways; gives how often the target's trigger fired. `rights`: not root applies,
 /// but an account with these.
 async fn write_and_compare(channels: &str, at_target: &[&str], rights: Option<&str>) -> u64 {
-    let pair = Pair::servers("SELECT 1", "", channels).await;
+    write_and_compare_on(Flavour::MariaDb, channels, at_target, rights).await
+}
+
+/// The same on servers of this flavour.
+async fn write_and_compare_on(
+    flavour: Flavour,
+    channels: &str,
+    at_target: &[&str],
+    rights: Option<&str>,
+) -> u64 {
+    let pair = Pair::bare([flavour; 2], channels).await;
+    for server in [&pair.sh, &pair.bj] {
+        server.execute("CREATE DATABASE shop").await;
+    }
     if let Some(rights) = rights {
         for server in [&pair.sh, &pair.bj] {
             server.execute(&account(rights)).await;
@@ -112,5 +125,23 @@ async fn an_account_without_the_rights_to_replay_ends_alike_by_sql() {
         let rights = readme.replace(missing, "");
         let fired = write_and_compare(BOTH_WAYS, &[TRIGGER], Some(&rights)).await;
         assert!(fired > 0, "without{missing} rows are written by SQL");
+    }
+}
+
+/// The README's account is that of the tests of a switch.
+#[tokio::test]
+async fn mysqls_appliers_replay_too_and_an_account_without_the_right_ends_alike_by_sql() {
+    if !has_mysql("mysqls_appliers_replay_too_and_an_account_without_the_right_ends_alike_by_sql") {
+        return;
+    }
+    let readme = "REPLICATION SLAVE, REPLICATION CLIENT, BINLOG_ADMIN, SESSION_VARIABLES_ADMIN";
+    let text = include_str!("../../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(&format!("GRANT {readme} ON *.*")), "the README has the same account");
+    for (rights, replays) in [
+        (readme.replace("BINLOG_ADMIN", "REPLICATION_APPLIER"), true),
+        (readme.replace(", BINLOG_ADMIN", ""), false),
+    ] {
+        let fired = write_and_compare_on(Flavour::MySql, BOTH_WAYS, &[TRIGGER], Some(&rights)).await;
+        assert_eq!(fired == 0, replays, "{rights}: the trigger fired {fired} times");
     }
 }

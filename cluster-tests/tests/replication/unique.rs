@@ -1,16 +1,24 @@
 //! Unique secondary keys and keys that move.
 
 use cluster_tests::nodes::{PATIENCE, wait_equal};
+use cluster_tests::on_both_flavours;
 use cluster_tests::servers::{Flavour, Server, has_mysql};
 use cluster_tests::wait::wait_until;
 
 use crate::pair::{BJ, BOTH_WAYS, Pair, SH, wait_rows};
 
-const TABLE: &str = "CREATE TABLE u (id INT PRIMARY KEY, mail VARCHAR(40) UNIQUE, n INT)";
+on_both_flavours! {
+    one_unique_value_taken_on_both_sides_goes_to_the_greater_version_and_the_other_row_is_evicted
+    swaps_moves_and_nulls_of_keys_go_through_both_ways
+    unique_values_fought_over_from_both_sides_at_once_end_equal
+}
 
-#[tokio::test]
-async fn one_unique_value_taken_on_both_sides_goes_to_the_greater_version_and_the_other_row_is_evicted() {
-    let mut pair = Pair::start(TABLE, BOTH_WAYS).await;
+const TABLE: &str = "CREATE TABLE u (id INT PRIMARY KEY, mail VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci UNIQUE, n INT)";
+
+async fn one_unique_value_taken_on_both_sides_goes_to_the_greater_version_and_the_other_row_is_evicted(
+    flavour: Flavour,
+) {
+    let mut pair = Pair::of([flavour; 2], TABLE, BOTH_WAYS).await;
     pair.sh.execute("INSERT INTO shop.u VALUES (1, 'base@x', 0)").await;
     wait_equal(&[&pair.sh, &pair.bj], &["shop.u"]).await;
     // Neither side sees the other's change before it makes its own.
@@ -71,9 +79,8 @@ async fn a_row_that_is_evicted_on_arrival_is_named_to_all_though_the_columns_hav
     }
 }
 
-#[tokio::test]
-async fn swaps_moves_and_nulls_of_keys_go_through_both_ways() {
-    let pair = Pair::start(TABLE, BOTH_WAYS).await;
+async fn swaps_moves_and_nulls_of_keys_go_through_both_ways(flavour: Flavour) {
+    let pair = Pair::of([flavour; 2], TABLE, BOTH_WAYS).await;
     let (sh, bj) = (&pair.sh, &pair.bj);
     sh.execute("INSERT INTO shop.u VALUES (1, 'a', 0), (2, 'b', 0), (3, NULL, 0), (4, NULL, 0), (5, 'e', 0)")
         .await;
@@ -99,9 +106,8 @@ async fn swaps_moves_and_nulls_of_keys_go_through_both_ways() {
     assert_eq!(conflicts(sh).await + conflicts(bj).await, 0);
 }
 
-#[tokio::test]
-async fn unique_values_fought_over_from_both_sides_at_once_end_equal() {
-    let pair = Pair::start(TABLE, BOTH_WAYS).await;
+async fn unique_values_fought_over_from_both_sides_at_once_end_equal(flavour: Flavour) {
+    let pair = Pair::of([flavour; 2], TABLE, BOTH_WAYS).await;
     let fight = async |server: &Server, side: u64| {
         let mut conn = server.conn().await;
         for i in 0..250_u64 {
