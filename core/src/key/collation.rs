@@ -7,7 +7,8 @@
 //! - `unicode_ci.deflate`: raw DEFLATE; for each code point from 0 a count byte and that many
 //!   big-endian `u16` weights of utf8mb3/utf8mb4_unicode_ci; count 255: the implicit weights of UCA;
 //! - `bytewise.deflate`: raw DEFLATE; 256 weights of one byte for each collation of a character set of
-//!   single bytes.
+//!   single bytes;
+//! - `uca_520.deflate`, `uca_900.deflate`: those of whole Unicode, see [`uca`].
 //!
 //! A test on a real server compares every character and random pairs of strings.
 
@@ -15,8 +16,10 @@ use std::io::Read;
 use std::sync::LazyLock;
 
 mod list;
+mod uca;
 
-use list::{COLLATIONS, Collation, NOPAD, Weights};
+use list::{COLLATIONS, Collation, NO_PAD, NOPAD, Weights};
+use uca::Uca;
 
 /// Id of `binary`.
 pub const BINARY: u16 = 63;
@@ -28,12 +31,14 @@ const REPLACEMENT: u16 = 0xFFFD;
 const ILL_FORMED: u16 = 0xDC00;
 /// The space and characters like it in unicode_ci.
 const UNICODE_SPACE: u16 = 0x0209;
+/// The same in unicode_520_ci.
+const UNICODE_520_SPACE: u16 = 0x020A;
 
 fn find(collation: u16) -> Option<(&'static Collation, bool)> {
     let by_id = |id: u16| COLLATIONS.binary_search_by_key(&id, |c| c.id).ok().map(|at| &COLLATIONS[at]);
-    let pads = collation < NOPAD;
-    let found = by_id(if pads { collation } else { collation - NOPAD })?;
-    (pads || !found.nopad_name.is_empty()).then_some((found, pads))
+    let is_twin = collation >= NOPAD;
+    let found = by_id(if is_twin { collation - NOPAD } else { collation })?;
+    (!is_twin || !found.nopad_name.is_empty()).then_some((found, !is_twin))
 }
 
 /// Whether the collation with this id is weighed exactly.
@@ -115,8 +120,16 @@ pub fn weigh_into(out: &mut Vec<u8>, collation: u16, value: &[u8]) -> bool {
             });
             &const { UNICODE_SPACE.to_be_bytes() }
         }
+        Weights::Uca520 => {
+            Uca::V520.weigh_into(out, value, 1);
+            &const { UNICODE_520_SPACE.to_be_bytes() }
+        }
+        Weights::Uca900 { levels } => {
+            Uca::V900.weigh_into(out, value, *levels);
+            NO_PAD
+        }
     };
-    if pads {
+    if pads && !space.is_empty() {
         while out.len() >= from + space.len() && out.ends_with(space) {
             out.truncate(out.len() - space.len());
         }
@@ -217,6 +230,14 @@ mod tests {
             assert!(!equal(name, "a", "a\t"));
             assert!(equal(name, "\u{1F600}", "\u{1F601}"));
         }
+        for name in ["utf8mb4_unicode_520_ci", "utf8mb4_0900_ai_ci"] {
+            assert!(equal(name, "Straße", "STRASSE") && equal(name, "Ärger", "arger"));
+            assert!(!equal(name, "\u{1F600}", "\u{1F601}") && !equal(name, "a", "b"));
+            assert!(equal(name, "a", "a ") == (name == "utf8mb4_unicode_520_ci"));
+        }
+        assert!(equal("utf8mb4_0900_as_ci", "Ä", "ä") && !equal("utf8mb4_0900_as_ci", "Ä", "a"));
+        assert!(equal("utf8mb4_0900_as_cs", "Ä", "A\u{308}") && !equal("utf8mb4_0900_as_cs", "Ä", "ä"));
+        assert!(!equal("utf8mb4_0900_bin", "a", "a ") && equal("utf8mb4_0900_bin", "a", "a"));
         assert!(!equal("utf8mb4_general_nopad_ci", "a", "a "));
         assert!(!equal("utf8mb4_bin", "a", "A"));
         assert!(equal("utf8mb4_bin", "a", "a "));
@@ -247,13 +268,14 @@ mod tests {
         assert!(tables.iter().copied().eq(0..tables.len()), "every table has its collation");
         assert_eq!(SINGLE_BYTES.len(), tables.len() * 256);
         assert!(supported(94) && !supported(94 + 1024), "latin1_spanish_ci has no twin");
+        assert!(supported(255) && !supported(255 + 1024), "0900 has none either");
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_weighing_panic(collation in any::<u16>(), value in proptest::collection::vec(any::<u8>(), 0..50)) {
             prop_assert_eq!(weigh(collation, &value).is_some(), supported(collation));
-            for collation in [8, 11, 33, 45, 55, 192, 224, 1248] {
+            for collation in [8, 11, 33, 45, 55, 192, 224, 246, 255, 278, 305, 309, 1248] {
                 prop_assert!(weigh(collation, &value).is_some());
             }
         }

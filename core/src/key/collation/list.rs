@@ -13,9 +13,12 @@ pub(super) struct Collation {
 /// The distance between the ids of a collation and its nopad twin.
 pub(super) const NOPAD: u16 = 1024;
 
+/// In place of a space: those at the end of a value count.
+pub(super) const NO_PAD: &[u8] = &[];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weights {
-    /// The bytes themselves; a space is these bytes.
+    /// The bytes themselves; a space is these bytes, or [`NO_PAD`].
     Bytes(&'static [u8]),
     /// A weight of one byte for each byte: the table with this number.
     Bytewise(usize),
@@ -24,6 +27,10 @@ pub(super) enum Weights {
     /// Any number of weights a character (Unicode collation algorithm 4.0.0, first level); all
     /// characters outside the basic plane are equal.
     Utf8Unicode,
+    /// Unicode collation algorithm 5.2.0, first level.
+    Uca520,
+    /// Unicode collation algorithm 9.0.0, the first of its levels (1 to 3). Spaces at the end count.
+    Uca900 { levels: usize },
 }
 
 macro_rules! bin {
@@ -48,6 +55,12 @@ macro_rules! ci {
     };
 }
 
+macro_rules! uca900 {
+    ($id:expr, $name:expr, $weights:expr) => {
+        Collation { id: $id, name: concat!("utf8mb4_0900_", $name), nopad_name: "", weights: $weights }
+    };
+}
+
 macro_rules! bytewise {
     ($id:expr, $name:expr, $nopad_name:expr, $table:expr) => {
         Collation { id: $id, name: $name, nopad_name: $nopad_name, weights: Weights::Bytewise($table) }
@@ -55,7 +68,7 @@ macro_rules! bytewise {
 }
 
 /// Rising by id. `binary` (63) is apart: it has no twin and no padding.
-pub(super) static COLLATIONS: [Collation; 82] = [
+pub(super) static COLLATIONS: [Collation; 88] = [
     bytewise!(3, "dec8_swedish_ci", "dec8_swedish_nopad_ci", 0),
     bytewise!(4, "cp850_general_ci", "cp850_general_nopad_ci", 1),
     bytewise!(5, "latin1_german1_ci", "", 2),
@@ -137,5 +150,11 @@ pub(super) static COLLATIONS: [Collation; 82] = [
     bin!(98, "eucjpms", b" "),
     bytewise!(99, "cp1250_polish_ci", "", 38),
     ci!(192, "utf8mb3_unicode", Weights::Utf8Unicode),
+    ci!(214, "utf8mb3_unicode_520", Weights::Uca520),
     ci!(224, "utf8mb4_unicode", Weights::Utf8Unicode),
+    ci!(246, "utf8mb4_unicode_520", Weights::Uca520),
+    uca900!(255, "ai_ci", Weights::Uca900 { levels: 1 }),
+    uca900!(278, "as_cs", Weights::Uca900 { levels: 3 }),
+    uca900!(305, "as_ci", Weights::Uca900 { levels: 2 }),
+    uca900!(309, "bin", Weights::Bytes(NO_PAD)),
 ];
