@@ -5,6 +5,7 @@
 
 mod assembled;
 pub mod assembler;
+pub mod begin;
 pub(crate) mod charset;
 pub mod classify;
 pub(crate) mod cursor;
@@ -14,6 +15,7 @@ pub mod format;
 pub mod group;
 pub mod image;
 pub mod json;
+pub mod locate;
 pub mod log_file;
 mod metadata;
 pub mod mysql_gtid;

@@ -109,6 +109,34 @@ impl GtidPosition {
         other.domains.values().all(has) && self.set.contains(&other.set)
     }
 
+    /// Whether a server at this position has the transaction: on MariaDB judged by the sequence number in
+    /// its domain.
+    pub fn has(&self, gtid: &Gtid) -> bool {
+        match gtid {
+            Gtid::MariaDb(gtid) => {
+                self.domains.get(&gtid.domain).is_some_and(|ours| ours.sequence >= gtid.sequence)
+            }
+            Gtid::MySql(gtid) => self.set.contains_gtid(gtid),
+        }
+    }
+
+    /// What of this position is in domains, or from servers, that the other one knows too.
+    pub fn shared_with(&self, other: &GtidPosition) -> GtidPosition {
+        let domains = self.domains.iter().filter(|(domain, _)| other.domains.contains_key(domain));
+        GtidPosition {
+            domains: domains.map(|(domain, gtid)| (*domain, *gtid)).collect(),
+            set: self.set.of_sources_in(&other.set),
+        }
+    }
+
+    /// What a server at `other` lacks to be at this position: on MariaDB the newest GTIDs, on MySQL each.
+    pub fn beyond(&self, other: &GtidPosition) -> GtidPosition {
+        let mut set = self.set.clone();
+        set.subtract(&other.set);
+        let lacked = self.domains.iter().filter(|(_, gtid)| !other.has(&Gtid::MariaDb(**gtid)));
+        GtidPosition { domains: lacked.map(|(domain, gtid)| (*domain, *gtid)).collect(), set }
+    }
+
     /// Whether a server that is at this position now can have been at `before` earlier. Sequences of
     /// MariaDB rise for each server id of a domain; between server ids they need not where GTIDs are
     /// not strict.

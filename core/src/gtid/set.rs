@@ -61,6 +61,12 @@ impl GtidSet {
         self.sources.retain(|_, intervals| !intervals.is_empty());
     }
 
+    /// Those whose source has numbers in the other set too.
+    pub fn of_sources_in(&self, other: &GtidSet) -> GtidSet {
+        let sources = self.sources.iter().filter(|(source, _)| other.sources.contains_key(source));
+        GtidSet { sources: sources.map(|(source, numbers)| (source.clone(), numbers.clone())).collect() }
+    }
+
     /// Whether all of the other set's GTIDs are here too.
     pub fn contains(&self, other: &GtidSet) -> bool {
         other.sources.iter().all(|(source, theirs)| {
