@@ -36,8 +36,12 @@ pub enum RecoveryError {
     /// Never started: the source has to say where the channel begins.
     #[error("the channel has no mark at its target yet")]
     NoMarks,
+    /// The source's node does not say yet where the channel begins.
     #[error("{0}")]
     NoStart(String),
+    /// It will not, until a person sees to it.
+    #[error("{0}")]
+    StartRefused(String),
     #[error(
         "the mark written at {target} did not come back in its binlog within {seconds} s: the replicator of \
          {target} must run there, no binlog filter may hide the schema weft, and Weft's account must not log off"
@@ -117,7 +121,7 @@ pub async fn take_over(
     }
     match recover(context, None).await {
         Err(RecoveryError::NoMarks) => {
-            let start = ask_start(&pulls).await.map_err(RecoveryError::NoStart)?;
+            let start = ask_start(&pulls).await?;
             recover(context, Some(start)).await
         }
         other => other,
@@ -125,7 +129,7 @@ pub async fn take_over(
 }
 
 /// Asks the source's node where the channel begins.
-async fn ask_start(pulls: &StartPull) -> Result<Scn, String> {
+async fn ask_start(pulls: &StartPull) -> Result<Scn, RecoveryError> {
     const PATIENCE: Duration = Duration::from_secs(10);
     let mut pull = pulls(None);
     let answer = tokio::time::timeout(PATIENCE, async {
@@ -133,12 +137,14 @@ async fn ask_start(pulls: &StartPull) -> Result<Scn, String> {
         while let Some(pulled) = pull.pulled.recv().await {
             match pulled {
                 Pulled::Begins { after, .. } => return Ok(after),
-                Pulled::Refused { reason } => return Err(reason),
+                Pulled::Refused { reason, retry: true } => return Err(RecoveryError::NoStart(reason)),
+                Pulled::Refused { reason, retry: false } => return Err(RecoveryError::StartRefused(reason)),
                 Pulled::Disconnected { reason } => trouble = reason,
                 Pulled::Delivery(..) | Pulled::Progress { .. } | Pulled::Restarted { .. } => {}
             }
         }
-        Err(trouble)
+        Err(RecoveryError::NoStart(trouble))
     });
-    answer.await.unwrap_or_else(|_| Err("the source's node cannot be reached".into()))
+    let silent = |_| Err(RecoveryError::NoStart("the source's node cannot be reached".into()));
+    answer.await.unwrap_or_else(silent)
 }

@@ -151,7 +151,7 @@ impl Run {
                     self.scheduler.progress(scn, source_time);
                 }
                 Pulled::Disconnected { reason } => self.trouble = Some(Trouble { reason, refused: false }),
-                Pulled::Refused { reason } => self.trouble = Some(Trouble { reason, refused: true }),
+                Pulled::Refused { reason, .. } => self.trouble = Some(Trouble { reason, refused: true }),
                 Pulled::Restarted { after } => {
                     return again(format!(
                         "a large transaction was cut off by the link and is pulled again from {after}"

@@ -27,6 +27,8 @@ pub(super) struct Ended {
 pub(super) enum EndKind {
     Unreachable,
     Refused,
+    /// Refused for a cause that may pass by itself.
+    NotNow,
     /// Nothing came for [`DEAD_AFTER`].
     Silent,
     /// What came was not what must come.
@@ -37,7 +39,7 @@ impl EndKind {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             EndKind::Unreachable => "unreachable",
-            EndKind::Refused => "refused",
+            EndKind::Refused | EndKind::NotNow => "refused",
             EndKind::Silent => "silent",
             EndKind::Protocol => "protocol",
         }
@@ -64,7 +66,8 @@ impl Ended {
 
     pub(super) fn into_pulled(self) -> Pulled {
         match self.kind {
-            EndKind::Refused => Pulled::Refused { reason: self.reason },
+            EndKind::Refused => Pulled::Refused { reason: self.reason, retry: false },
+            EndKind::NotNow => Pulled::Refused { reason: self.reason, retry: true },
             EndKind::Unreachable | EndKind::Silent | EndKind::Protocol => {
                 Pulled::Disconnected { reason: self.reason }
             }
@@ -166,8 +169,9 @@ impl Session {
     }
 
     async fn take(&mut self, puller: &mut Puller, message: FromServer) -> Result<bool, Stop> {
-        if let FromServer::Refused { reason, .. } = message {
-            return Err(Ended { kind: EndKind::Refused, reason }.into());
+        if let FromServer::Refused { reason, retry } = message {
+            let kind = if retry { EndKind::NotNow } else { EndKind::Refused };
+            return Err(Ended { kind, reason }.into());
         }
         if !self.welcome {
             let FromServer::Welcome { .. } = message else {

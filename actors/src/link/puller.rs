@@ -58,9 +58,9 @@ pub enum Pulled {
     /// The source's node cannot be reached or the connection ended; said once until the reason
     /// changes or frames come again.
     Disconnected { reason: String },
-    /// The source's node refused, or cannot serve this pull now; said as `Disconnected` is. Both are
-    /// tried again for ever.
-    Refused { reason: String },
+    /// The source's node refused, or (`retry`) cannot serve this pull now; said as `Disconnected` is. Both
+    /// are tried again for ever.
+    Refused { reason: String, retry: bool },
 }
 
 /// Gives credit back. Cheap to clone and never waits.

@@ -18,7 +18,7 @@ use super::server::hear;
 use super::stream::{LinkError, MessageReader, MessageWriter};
 use super::{DEAD_AFTER, PROGRESS_EVERY, SourceHandle};
 use crate::metrics;
-use crate::ports::{BufferError, Clock, FrameReader};
+use crate::ports::{BufferError, Clock, FrameReader, SourceError};
 
 /// A pull gives the other tasks of its thread a turn after so many frames, sent or not.
 const FRAMES_PER_TURN: u32 = 128;
@@ -73,11 +73,14 @@ where
 }
 
 async fn stored_start(source: &SourceHandle, channel: &str) -> Result<Scn, LinkError> {
-    let cannot = |cause: String| LinkError::CannotServe(format!("the start of channel {channel}: {cause}"));
+    let named = |cause: &str| format!("the start of channel {channel}: {cause}");
     match timeout(DEAD_AFTER / 2, source.starts.channel_start(channel)).await {
         Ok(Ok(start)) => Ok(start),
-        Ok(Err(cause)) => Err(cannot(cause.to_string())),
-        Err(_) => Err(cannot("the source did not answer in time".into())),
+        Ok(Err(SourceError::Unreachable(cause))) => Err(LinkError::CannotServe(named(&cause))),
+        Ok(Err(SourceError::Purged(cause) | SourceError::Refused(cause))) => {
+            Err(LinkError::CannotBegin(named(&cause)))
+        }
+        Err(_) => Err(LinkError::CannotServe(named("the source did not answer in time"))),
     }
 }
 

@@ -128,7 +128,7 @@ fn worth_telling(cause: &LinkError) -> Option<(String, bool)> {
     let retry = match cause {
         LinkError::Closed | LinkError::Io(_) => return None,
         LinkError::Silent(_) | LinkError::CannotServe(_) => true,
-        LinkError::Codec(_) | LinkError::Refused(_) => false,
+        LinkError::Codec(_) | LinkError::Refused(_) | LinkError::CannotBegin(_) => false,
     };
     Some((cause.to_string(), retry))
 }

@@ -29,6 +29,9 @@ pub enum LinkError {
     Codec(#[from] CodecError),
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// A channel that cannot begin until a person sees to it, in one line.
+    #[error("{0}")]
+    CannotBegin(String),
     /// A pull that cannot be served now, in one line.
     #[error("{0}")]
     CannotServe(String),

@@ -91,7 +91,7 @@ async fn a_refusal_is_told_once_and_the_pull_goes_on_when_it_passes() {
     *fixture.history.failing.lock().expect("no panic") = Some(SourceError::Unreachable("gone".into()));
     let mut handle = spawn(PipePeers::new(fixture.server.clone(), 4096, []), config(Some(scn(1)), 1 << 20));
     assert!(matches!(next(&mut handle).await, Pulled::Begins { .. }));
-    assert!(matches!(next(&mut handle).await, Pulled::Refused { reason } if reason.contains("gone")));
+    assert!(matches!(next(&mut handle).await, Pulled::Refused { reason, .. } if reason.contains("gone")));
     let repeated = timeout(Duration::from_secs(30), handle.pulled.recv()).await;
     assert!(repeated.is_err(), "{repeated:?}");
     fixture.history.forgotten.lock().expect("no panic").extend(forgotten);
