@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use weft_core::binlog::begin::{BinlogPlace, StartAt};
 use weft_core::binlog::log_file::LogFiles;
 use weft_core::binlog::primary::{Candidate, LastCaptured};
 use weft_core::catalog::{CatalogEntry, CatalogId, TableVersion, UniqueKey};
@@ -41,14 +42,29 @@ pub trait Source: Send + Sync {
     /// What the server says of a table now; None if it is not there (any more).
     fn describe<'a>(&'a self, table: &'a TableName)
     -> BoxFuture<'a, Result<Option<TableFacts>, SourceError>>;
-    /// Creates Weft's schema where it is missing, and reads or (first time) writes where the
-    /// instance's captured history begins.
-    fn install(&self) -> BoxFuture<'_, Result<CaptureStart, SourceError>>;
+    /// Where the instance's captured history begins; None: nothing was captured ever, and nothing is
+    /// written now: places in the binlog are looked for first. Creates what is missing of Weft's schema
+    /// otherwise.
+    fn history(&self) -> BoxFuture<'_, Result<Option<CaptureStart>, SourceError>>;
+    /// Creates Weft's schema where it is missing, and writes where the history begins, the first time: at
+    /// that place, or where the binlog ends now.
+    fn begin(&self, at: Option<BinlogPlace>) -> BoxFuture<'_, Result<CaptureStart, SourceError>>;
+    /// Finds the place in the binlog at which a channel is told to begin.
+    fn locate<'a>(&'a self, start: &'a StartAt) -> BoxFuture<'a, Result<BinlogPlace, SourceError>>;
     /// Stores in the instance that its history goes on under another server, in the next epoch, so that
     /// a node without memory begins there. One that is stored already stays.
     fn begin_epoch(&self, epoch: EpochStart) -> BoxFuture<'_, Result<(), SourceError>>;
-    /// Position after which the channel begins: what was stored before, or `now`, which is stored.
-    fn channel_start<'a>(&'a self, channel: &'a str, now: Scn) -> BoxFuture<'a, Result<Scn, SourceError>>;
+    /// Where the channel began; None: it did not yet.
+    fn channel_start<'a>(
+        &'a self,
+        channel: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ChannelStart>, SourceError>>;
+    /// Stores where the channel begins; what was stored before stays. Gives what is stored.
+    fn begin_channel<'a>(
+        &'a self,
+        channel: &'a str,
+        start: ChannelStart,
+    ) -> BoxFuture<'a, Result<ChannelStart, SourceError>>;
     /// Writes the instance's heartbeat row; gives the server id, which can be set while a server runs.
     fn heartbeat(&self, now: Micros) -> BoxFuture<'_, Result<u32, SourceError>>;
 }
@@ -79,6 +95,15 @@ pub struct CaptureStart {
     pub versions_to: Micros,
     /// It was written just now: the instance had no history with Weft.
     pub new: bool,
+}
+
+/// Where a channel begins; kept in the instance that it reads from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelStart {
+    /// Exclusive.
+    pub after: Scn,
+    /// What the configuration said then; None: now.
+    pub asked: Option<StartAt>,
 }
 
 /// Where an epoch begins that is not the first.

@@ -95,13 +95,13 @@ pub async fn transactions(server: &Server) -> Vec<Vec<(String, Change)>> {
     transactions.map(|one| row_events(one).into_iter().map(as_change).collect()).collect()
 }
 
-/// All of a server's binlogs, as `mariadb-binlog -v` writes them.
+/// All of a server's binlogs, as its own printer writes them with `-v`.
 async fn decoded(server: &Server) -> String {
     let files = server.binlog_files().await;
-    let mut command = Command::new("mariadb-binlog");
+    let mut command = server.flavour().binlog_printer();
     command.args(["--no-defaults", "--base64-output=DECODE-ROWS", "-v"]);
     command.args(files.iter().map(|file| server.data_directory().join(file)));
-    let output = tokio::task::spawn_blocking(move || command.output().expect("mariadb-binlog is installed"))
+    let output = tokio::task::spawn_blocking(move || command.output().expect("the printer is there"))
         .await
         .expect("running a program does not panic");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -220,7 +220,7 @@ async fn a_position_past_the_end_is_refused_and_not_taken_for_purged(flavour: Fl
 async fn a_killed_server_is_unreachable_and_the_same_source_reads_on_after_its_restart(flavour: Flavour) {
     let mut server = shop(flavour).await;
     let source = source(&server);
-    source.install().await.expect("root may create");
+    source.begin(None).await.expect("root may create");
     let from = here(&server).await;
     let mut stream = source.stream(from.clone(), server.server_id()).await.expect("the position is there");
     server.kill9();

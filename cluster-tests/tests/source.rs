@@ -5,7 +5,7 @@ use cluster_tests::on_both_flavours;
 use cluster_tests::servers::{Flavour, Server, ServerOptions};
 use weft::mysql::connect::{Endpoint, Role, connect};
 use weft::mysql::source::ServerSource;
-use weft_actors::ports::{Source, SourceError, StreamFrom};
+use weft_actors::ports::{ChannelStart, Source, SourceError, StreamFrom};
 use weft_core::scn::Scn;
 use weft_core::tables::TableName;
 use weft_core::time::Micros;
@@ -15,6 +15,8 @@ on_both_flavours! {
     a_missing_right_is_told_in_one_line_with_the_statements
     the_rights_that_the_errors_name_are_enough
     a_channel_begins_where_it_first_began
+    a_start_that_came_with_a_copy_of_another_instance_does_not_count
+    tables_of_the_first_layout_get_the_columns_that_came_later
     settings_for_all_sessions_of_a_server_change_nothing_for_weft
     the_heartbeat_is_one_row_that_moves
     a_table_is_described_as_it_stands
@@ -23,7 +25,9 @@ on_both_flavours! {
 async fn nodes_that_install_at_the_same_time_agree_where_the_history_begins(flavour: Flavour) {
     let server = Server::start(ServerOptions::of(flavour, 5)).await;
     let (a, b, c) = (source(&server), source(&server), source(&server));
-    let (a, b, c) = tokio::join!(a.install(), b.install(), c.install());
+    assert_eq!(a.history().await, Ok(None), "nothing began");
+    assert_eq!(server.text("SHOW DATABASES LIKE 'weft'").await, [""; 0], "and nothing was written");
+    let (a, b, c) = tokio::join!(a.begin(None), b.begin(None), c.begin(None));
     let all = [a, b, c].map(|start| start.expect("root may create"));
     assert_eq!(all.iter().filter(|start| start.new).count(), 1, "one of them wrote it: {all:?}");
     for start in &all {
@@ -31,7 +35,7 @@ async fn nodes_that_install_at_the_same_time_agree_where_the_history_begins(flav
         assert_eq!((&start.file, start.position), (&all[0].file, all[0].position));
         assert_eq!(start.gtid, all[0].gtid);
     }
-    let again = source(&server).install().await.expect("nothing is missing");
+    let again = source(&server).history().await.expect("nothing is missing").expect("it began");
     assert!(!again.new && again.position == all[0].position);
 
     // What follows the stored position is there, by position and by GTID alike.
@@ -55,7 +59,7 @@ async fn a_missing_right_is_told_in_one_line_with_the_statements(flavour: Flavou
     let poor = Endpoint { user: "poor".into(), password: "secret".into(), ..server.endpoint() };
     let source = ServerSource::new(poor.clone(), "sh.main", "sh-1");
     for error in [
-        source.install().await.expect_err("it may not create"),
+        source.begin(None).await.expect_err("it may not create"),
         source.identify(None).await.expect_err("it may not see the binlog"),
         source.stream(here(&server).await, server.server_id()).await.err().expect("it may not dump"),
     ] {
@@ -82,7 +86,7 @@ async fn the_rights_that_the_errors_name_are_enough(flavour: Flavour) {
         .await;
     let weft = Endpoint { user: "weft".into(), password: "secret".into(), ..server.endpoint() };
     let source = ServerSource::new(weft, "sh.main", "sh-1");
-    source.install().await.expect("it may create the schema");
+    source.begin(None).await.expect("it may create the schema");
     let identity = source.identify(None).await.expect("it may see the binlog");
     source.heartbeat(Micros(1)).await.expect("it may write its own tables");
     let facts = source.describe(&TableName::new("shop", "t")).await.expect("it may see tables");
@@ -99,11 +103,45 @@ async fn the_rights_that_the_errors_name_are_enough(flavour: Flavour) {
 async fn a_channel_begins_where_it_first_began(flavour: Flavour) {
     let server = Server::start(ServerOptions::of(flavour, 1)).await;
     let source = source(&server);
-    source.install().await.expect("root may create");
+    source.begin(None).await.expect("root may create");
     let (first, later) = (Scn::of_transaction(1, 2, 300), Scn::of_transaction(1, 9, 4));
-    assert_eq!(source.channel_start("orders", first).await, Ok(first));
-    assert_eq!(source.channel_start("orders", later).await, Ok(first));
-    assert_eq!(source.channel_start("Orders", later).await, Ok(later), "names compare by bytes");
+    let asked = Some("file:binlog.000002:300".parse().expect("a start"));
+    let (first, later) = (ChannelStart { after: first, asked }, ChannelStart { after: later, asked: None });
+    assert_eq!(source.channel_start("orders").await, Ok(None));
+    assert_eq!(source.begin_channel("orders", first.clone()).await, Ok(first.clone()));
+    assert_eq!(source.begin_channel("orders", later.clone()).await, Ok(first.clone()));
+    assert_eq!(source.begin_channel("Orders", later.clone()).await, Ok(later), "names compare by bytes");
+    assert_eq!(source.channel_start("orders").await, Ok(Some(first)));
+}
+
+/// The whole of sh.main was loaded here, Weft's schema with it.
+async fn a_start_that_came_with_a_copy_of_another_instance_does_not_count(flavour: Flavour) {
+    let server = Server::start(ServerOptions::of(flavour, 1)).await;
+    let there = source(&server);
+    there.begin(None).await.expect("root may create");
+    let start = |pos| ChannelStart { after: Scn::of_transaction(1, 2, pos), asked: None };
+    there.begin_channel("orders", start(300)).await.expect("stored");
+    let here = ServerSource::new(server.endpoint(), "bj.main", "bj-1");
+    assert_eq!(here.channel_start("orders").await, Ok(None));
+    assert_eq!(here.begin_channel("orders", start(700)).await, Ok(start(700)));
+    assert_eq!(here.channel_start("orders").await, Ok(Some(start(700))));
+}
+
+async fn tables_of_the_first_layout_get_the_columns_that_came_later(flavour: Flavour) {
+    let server = Server::start(ServerOptions::of(flavour, 1)).await;
+    let source = source(&server);
+    source.begin(None).await.expect("root may create");
+    server
+        .execute(
+            "ALTER TABLE weft.capture DROP COLUMN versions_to;
+             ALTER TABLE weft.start DROP COLUMN instance, DROP COLUMN asked;
+             INSERT INTO weft.start VALUES ('orders', '00001-0000000002-000000000000300-0000000000')",
+        )
+        .await;
+    let began = source.history().await.expect("root may alter").expect("it began");
+    assert_eq!((began.epoch, began.versions_to), (1, Micros(0)));
+    let orders = source.channel_start("orders").await.expect("readable").expect("it began");
+    assert_eq!(orders, ChannelStart { after: Scn::of_transaction(1, 2, 300), asked: None });
 }
 
 async fn settings_for_all_sessions_of_a_server_change_nothing_for_weft(flavour: Flavour) {
@@ -121,7 +159,7 @@ async fn settings_for_all_sessions_of_a_server_change_nothing_for_weft(flavour: 
         });
     let server = Server::start(options).await;
     let source = source(&server);
-    source.install().await.expect("root may create");
+    source.begin(None).await.expect("root may create");
     source.heartbeat(Micros(7)).await.expect("the table is there");
     assert_eq!(server.text("SELECT written FROM weft.heartbeat").await, ["7"], "it is committed");
 
@@ -152,7 +190,7 @@ async fn settings_for_all_sessions_of_a_server_change_nothing_for_weft(flavour: 
 async fn the_heartbeat_is_one_row_that_moves(flavour: Flavour) {
     let server = Server::start(ServerOptions::of(flavour, 1)).await;
     let source = source(&server);
-    source.install().await.expect("root may create");
+    source.begin(None).await.expect("root may create");
     source.heartbeat(Micros(5)).await.expect("the table is there");
     source.heartbeat(Micros(6)).await.expect("the table is there");
     let rows = server.text("SELECT instance, written, node FROM weft.heartbeat").await;

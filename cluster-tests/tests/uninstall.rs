@@ -25,7 +25,7 @@ async fn installed(flavour: Flavour) -> (Server, Endpoint, ServerSource) {
     let server = Server::start(ServerOptions::of(flavour, 1)).await;
     let endpoint = server.endpoint();
     let source = ServerSource::new(endpoint.clone(), "sh.main", "sh-1");
-    source.install().await.expect("root may create");
+    source.begin(None).await.expect("root may create");
     (server, endpoint, source)
 }
 

@@ -29,6 +29,8 @@ pub struct InstanceFacts {
     pub clock_unsure_us: i64,
     /// The schema `weft` is there.
     pub has_weft_schema: bool,
+    /// Channels out of the instance that have begun, with what their `start` said then; empty: now.
+    pub begun: BTreeMap<String, String>,
     /// Tables that some channel of the instance chooses.
     pub tables: Vec<TableFacts>,
 }

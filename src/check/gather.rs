@@ -103,8 +103,21 @@ async fn read(
     (facts.clock_ahead_us, facts.clock_unsure_us) = clock(conn).await?;
     let weft = "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = 'weft'";
     facts.has_weft_schema = conn.query_first::<u64, _>(weft).await?.unwrap_or(0) > 0;
+    facts.begun = begun(conn, instance).await?;
     facts.tables = tables::read(conn, filters).await?;
     Ok(facts)
+}
+
+async fn begun(conn: &mut Conn, instance: &str) -> Result<BTreeMap<String, String>, Error> {
+    let there =
+        "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'weft' AND TABLE_NAME = 'start'";
+    if conn.query_first::<u8, _>(there).await?.is_none() {
+        return Ok(BTreeMap::new());
+    }
+    // Columns of a later release may not be there yet.
+    let rows: Vec<Row> = conn.query("SELECT * FROM `weft`.`start`").await?;
+    let own = rows.iter().filter(|row| ["", instance].contains(&text(row, "instance").as_str()));
+    Ok(own.map(|row| (text(row, "channel"), text(row, "asked"))).collect())
 }
 
 async fn variables(conn: &mut Conn) -> Result<BTreeMap<String, String>, Error> {

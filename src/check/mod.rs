@@ -8,6 +8,7 @@ mod finding;
 mod gather;
 pub mod grants;
 pub mod probes;
+mod starts;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,11 @@ pub async fn run(deployment: &Deployment, site: Option<&str>) -> Result<Vec<Find
         if let (Some(from), Some(to)) = (facts.get(&direction.from), facts.get(&direction.to)) {
             let link = link(deployment, channel, direction, from, to);
             findings.extend(probes::link(&link));
+        }
+    }
+    for (channel, direction) in deployment.directions() {
+        if let Some(from) = facts.get(&direction.from) {
+            findings.extend(starts::look(channel, &deployment.instances[&direction.from], from).await?);
         }
     }
     findings.sort_by_key(|finding| finding.level);

@@ -1,14 +1,16 @@
 //! Channels: which tables go from where to where, and how.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use weft_core::binlog::begin::{NotAStart, StartAt};
 use weft_core::channel::delivery::Consistency;
 use weft_core::filter::decide::ConflictRule;
 use weft_core::filter::transform::Transforms;
 use weft_core::tables::TableFilter;
 
 use super::error::Problem;
-use super::raw::{RawChannel, RawConflict};
+use super::raw::{RawChannel, RawConflict, RawStart};
 use super::rule::{self, RuleOptions};
 use super::transform;
 use super::units::{ByteSize, Count, Span, within};
@@ -37,6 +39,8 @@ pub struct Channel {
     pub ruling: Option<RuleOptions>,
     /// The instance (full name) that decides by `ruling`.
     pub decider: Option<String>,
+    /// Where it is told to begin, by the full name of the instance that it reads from there.
+    starts: BTreeMap<String, StartAt>,
     /// 1 to 256.
     pub shards: u16,
     /// Bytes of transactions that may be pulled and not yet applied.
@@ -73,6 +77,7 @@ impl Channel {
             rule: conflict_rule(&key, raw, directions.len() == 2)?,
             ruling,
             decider: None,
+            starts: starts(&of("start"), raw.start.as_ref(), &directions)?,
             directions,
             tables: transforms.at_source(&tables),
             transforms,
@@ -104,6 +109,11 @@ impl Channel {
             true => self.transforms.clone(),
             false => self.transforms.inverted(),
         }
+    }
+
+    /// Where it is told to begin to read from an instance (full name); None: now.
+    pub fn start_at(&self, instance: &str) -> Option<&StartAt> {
+        self.starts.get(instance)
     }
 
     /// Whether it goes both ways.
@@ -151,6 +161,30 @@ fn directions(key: &str, raw: &RawChannel) -> Result<Vec<Direction>, Problem> {
     let forth = Direction { from: a.clone(), to: b.clone() };
     let back = Direction { from: b.clone(), to: a.clone() };
     Ok(if two_way { vec![forth, back] } else { vec![forth] })
+}
+
+fn starts(
+    key: &str,
+    raw: Option<&RawStart>,
+    directions: &[Direction],
+) -> Result<BTreeMap<String, StartAt>, Problem> {
+    let Some(RawStart::Positions(positions)) = raw else { return Ok(BTreeMap::new()) };
+    let sources: Vec<&String> = directions.iter().map(|direction| &direction.from).collect();
+    let allowed = format!("{{ \"{}\" = \"gtid:…\" }}, or \"file:NAME:POSITION\"", sources[0]);
+    let malformed = |key: String, cause: String| Problem::Malformed { key, cause, allowed: allowed.clone() };
+    if positions.is_empty() {
+        return Err(malformed(key.to_owned(), "it names no instance".to_owned()));
+    }
+    let mut starts = BTreeMap::new();
+    for (instance, text) in positions {
+        let key = format!("{key}.\"{instance}\"");
+        if !sources.contains(&instance) {
+            return Err(malformed(key, format!("the channel does not read from {instance}")));
+        }
+        let start = text.parse().map_err(|error: NotAStart| malformed(key, error.to_string()))?;
+        starts.insert(instance.clone(), start);
+    }
+    Ok(starts)
 }
 
 fn conflict_rule(key: &str, raw: &RawChannel, two_way: bool) -> Result<ConflictRule, Problem> {

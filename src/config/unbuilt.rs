@@ -50,7 +50,7 @@ impl Found {
     }
 
     fn channel(&mut self, path: &str, channel: &RawChannel) {
-        self.when(path, "start", channel.start.as_ref().is_some_and(|start| *start != RawStart::Now));
+        self.when(path, "start", channel.start == Some(RawStart::Copy));
         let waits = channel.batch_wait_max.is_some_and(|wait| wait > Span::ms(0));
         self.when(path, "batch_wait_max", waits);
         self.when(path, "ddl", channel.ddl.is_some_and(|ddl| ddl != RawDdl::Stop));

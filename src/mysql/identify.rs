@@ -134,7 +134,8 @@ pub async fn consistent_position(conn: &mut Conn) -> Result<Option<(String, u64,
     Ok(Some((file, position, gtid)))
 }
 
-async fn gtids(conn: &mut Conn) -> Result<String, Error> {
+/// All GTIDs in the binlog, as text.
+pub(super) async fn gtids(conn: &mut Conn) -> Result<String, Error> {
     let gtids: Option<String> = conn.query_first(Dialect::of(conn).gtids()).await?;
     Ok(gtids.unwrap_or_default())
 }

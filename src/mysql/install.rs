@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use futures::FutureExt;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use weft_actors::ports::{CaptureStart, EpochStart, SourceError};
+use weft_actors::ports::{CaptureStart, ChannelStart, EpochStart, SourceError};
+use weft_core::binlog::begin::{BinlogPlace, StartAt};
 use weft_core::binlog::resume::log_name;
-use weft_core::scn::Scn;
 use weft_core::time::Micros;
 
 use super::identify::{consistent_position, no_binlog, parse_gtid};
 use super::lane::Lane;
-use super::schema::{CONFLICT_ADDED, CREATE_SCHEMA, TABLES};
+use super::schema::{ADDED, Added, CREATE_SCHEMA, TABLES};
 
 /// SCN epoch of an instance's first server. 0 stays free: below every history.
 const FIRST_EPOCH: u32 = 1;
@@ -31,18 +31,37 @@ struct Stored {
 /// A row of `weft.capture` as it is read.
 type Row = (u32, u32, String, u64, String, u64);
 
-/// Creates what is missing and reads, or the first time writes, where the history begins.
+/// Where the history begins; None: it did not begin yet, and nothing was written.
+pub(super) async fn history(lane: &Lane, instance: &str) -> Result<Option<CaptureStart>, SourceError> {
+    let stored = lane
+        .run("asking where the history begins", |conn| read_history(conn, instance.to_owned()).boxed())
+        .await?;
+    stored.map(|stored| capture_start(lane, stored)).transpose()
+}
+
+/// Creates the schema where it is missing, and writes, the first time, where the history begins: there,
+/// or where the binlog ends now.
 ///
 /// Any number of nodes may do this at the same time: one of them writes the row, all read it.
-pub(super) async fn install(lane: &Lane, instance: &str) -> Result<CaptureStart, SourceError> {
+pub(super) async fn begin(
+    lane: &Lane,
+    instance: &str,
+    at: Option<BinlogPlace>,
+) -> Result<CaptureStart, SourceError> {
     lane.run("creating the schema weft", |conn| create_missing(conn).boxed()).await?;
-    let stored =
-        lane.run("storing where the history begins", |conn| begin(conn, instance.to_owned()).boxed()).await?;
-    let address = lane.endpoint().address();
-    let Some(stored) = stored else {
-        return Err(SourceError::Refused(no_binlog(&address)));
-    };
-    let gtid = parse_gtid(&address, &stored.gtid)?;
+    let stored = lane
+        .run("storing where the history begins", |conn| {
+            begin_history(conn, instance.to_owned(), at.clone()).boxed()
+        })
+        .await?;
+    match stored {
+        Some(stored) => capture_start(lane, stored),
+        None => Err(SourceError::Refused(no_binlog(&lane.endpoint().address()))),
+    }
+}
+
+fn capture_start(lane: &Lane, stored: Stored) -> Result<CaptureStart, SourceError> {
+    let gtid = parse_gtid(&lane.endpoint().address(), &stored.gtid)?;
     Ok(CaptureStart {
         epoch: stored.epoch,
         server_id: stored.server_id,
@@ -52,6 +71,20 @@ pub(super) async fn install(lane: &Lane, instance: &str) -> Result<CaptureStart,
         versions_to: Micros(stored.versions_to),
         new: stored.new,
     })
+}
+
+async fn read_history(conn: &mut Conn, instance: String) -> Result<Option<Stored>, mysql_async::Error> {
+    let there =
+        "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'weft' AND TABLE_NAME = 'capture'";
+    if conn.query_first::<u8, _>(there).await?.is_none() {
+        return Ok(None);
+    }
+    let began = "SELECT 1 FROM `weft`.`capture` WHERE `instance` = ?";
+    if conn.exec_first::<u8, _, _>(began, (&instance,)).await?.is_none() {
+        return Ok(None);
+    }
+    create_missing(conn).await?;
+    read(conn, instance, false).await
 }
 
 /// Creates only what is not there: a server where a DBA created everything needs no right to
@@ -69,17 +102,18 @@ pub(super) async fn create_missing(conn: &mut Conn) -> Result<(), mysql_async::E
     for table in TABLES.iter().filter(|table| !there.contains(table.name)) {
         conn.query_drop(table.create).await?;
     }
-    if there.contains("conflict") { add_missing(conn).await } else { Ok(()) }
+    add_missing(conn).await
 }
 
 /// Gives tables of an earlier release what came later. Another node may do the same at the same time:
 /// whoever comes second finds the column there.
 async fn add_missing(conn: &mut Conn) -> Result<(), mysql_async::Error> {
     const DUPLICATE_COLUMN: u16 = 1060;
-    let columns = "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'weft' AND \
-                   TABLE_NAME = 'conflict'";
-    let there: BTreeSet<String> = conn.query(columns).await?.into_iter().collect();
-    for added in CONFLICT_ADDED.iter().filter(|added| !there.contains(added.column)) {
+    let columns =
+        "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'weft'";
+    let there: BTreeSet<(String, String)> = conn.query(columns).await?.into_iter().collect();
+    let has = |added: &Added| there.contains(&(added.table.to_owned(), added.column.to_owned()));
+    for added in ADDED.iter().filter(|added| !has(added)) {
         match conn.query_drop(added.alter).await {
             Err(mysql_async::Error::Server(error)) if error.code == DUPLICATE_COLUMN => {}
             result => result?,
@@ -90,11 +124,16 @@ async fn add_missing(conn: &mut Conn) -> Result<(), mysql_async::Error> {
 
 /// The position is read before the row is written, so that everything that commits once the row is
 /// there, and the row itself, lies behind it. None: the binlog is off.
-async fn begin(conn: &mut Conn, instance: String) -> Result<Option<Stored>, mysql_async::Error> {
-    if let Some(stored) = read(conn, &instance, false).await? {
-        return Ok(Some(stored));
-    }
-    let Some((file, position, gtid)) = consistent_position(conn).await? else { return Ok(None) };
+async fn begin_history(
+    conn: &mut Conn,
+    instance: String,
+    at: Option<BinlogPlace>,
+) -> Result<Option<Stored>, mysql_async::Error> {
+    let place = match at {
+        Some(at) => Some((at.file, at.position, at.gtids.to_string())),
+        None => consistent_position(conn).await?,
+    };
+    let Some((file, position, gtid)) = place else { return Ok(None) };
     conn.exec_drop(
         "INSERT IGNORE INTO `weft`.`capture` (`instance`, `epoch`, `server_id`, `file`, `position`, `gtid`) \
          VALUES (?, ?, @@GLOBAL.server_id, ?, ?, ?)",
@@ -102,10 +141,10 @@ async fn begin(conn: &mut Conn, instance: String) -> Result<Option<Stored>, mysq
     )
     .await?;
     let new = conn.affected_rows() == 1;
-    read(conn, &instance, new).await
+    read(conn, instance, new).await
 }
 
-async fn read(conn: &mut Conn, instance: &str, new: bool) -> Result<Option<Stored>, mysql_async::Error> {
+async fn read(conn: &mut Conn, instance: String, new: bool) -> Result<Option<Stored>, mysql_async::Error> {
     let row: Option<Row> = conn
         .exec_first(
             "SELECT `epoch`, `server_id`, `file`, `position`, `gtid`, `versions_to` FROM `weft`.`capture` \
@@ -141,27 +180,75 @@ pub(super) async fn begin_epoch(lane: &Lane, instance: &str, start: EpochStart) 
     .await
 }
 
-/// The SCN after which the channel begins: the one stored, or `now`, which is stored then.
-pub(super) async fn channel_start(lane: &Lane, channel: &str, now: Scn) -> Result<Scn, SourceError> {
-    let text = lane
-        .run("storing where the channel begins", |conn| begin_channel(conn, channel.to_owned(), now).boxed())
+/// Where the channel out of the instance begins; None: it did not begin yet.
+pub(super) async fn channel_start(
+    lane: &Lane,
+    instance: &str,
+    channel: &str,
+) -> Result<Option<ChannelStart>, SourceError> {
+    let row = lane
+        .run("asking where the channel begins", |conn| {
+            read_channel(conn, instance.to_owned(), channel.to_owned()).boxed()
+        })
         .await?;
-    text.parse().map_err(|error| {
+    row.map(|row| parse_channel(lane, channel, row)).transpose()
+}
+
+/// Writes, the first time, where the channel begins, and gives what is stored.
+pub(super) async fn begin_channel(
+    lane: &Lane,
+    instance: &str,
+    channel: &str,
+    start: ChannelStart,
+) -> Result<ChannelStart, SourceError> {
+    let row = (start.after.to_string(), start.asked.as_ref().map(StartAt::to_string));
+    let stored = lane
+        .run("storing where the channel begins", |conn| {
+            store_channel(conn, instance.to_owned(), channel.to_owned(), row.clone()).boxed()
+        })
+        .await?;
+    stored.map_or(Ok(start), |row| parse_channel(lane, channel, row))
+}
+
+/// `after_scn` and `asked`.
+type ChannelRow = (String, Option<String>);
+
+fn parse_channel(lane: &Lane, channel: &str, row: ChannelRow) -> Result<ChannelStart, SourceError> {
+    let bad = |column: &str, error: &dyn std::fmt::Display| {
+        let address = lane.endpoint().address();
         SourceError::Refused(format!(
-            "weft.start at {} for channel {channel}: {error}; correct after_scn there",
-            lane.endpoint().address()
+            "weft.start at {address} for channel {channel}: {error}; correct {column} there"
         ))
+    };
+    let (after, asked) = row;
+    Ok(ChannelStart {
+        after: after.parse().map_err(|error| bad("after_scn", &error))?,
+        asked: asked.map(|asked| asked.parse().map_err(|error| bad("asked", &error))).transpose()?,
     })
 }
 
-async fn begin_channel(conn: &mut Conn, channel: String, now: Scn) -> Result<String, mysql_async::Error> {
-    let offered = now.to_string();
-    conn.exec_drop(
-        "INSERT IGNORE INTO `weft`.`start` (`channel`, `after_scn`) VALUES (?, ?)",
-        (&channel, &offered),
-    )
-    .await?;
-    let select = "SELECT `after_scn` FROM `weft`.`start` WHERE `channel` = ?";
-    let stored: Option<String> = conn.exec_first(select, (channel,)).await?;
-    Ok(stored.unwrap_or(offered))
+pub(super) async fn read_channel(
+    conn: &mut Conn,
+    instance: String,
+    channel: String,
+) -> Result<Option<ChannelRow>, mysql_async::Error> {
+    let select =
+        "SELECT `after_scn`, `asked` FROM `weft`.`start` WHERE `channel` = ? AND `instance` IN ('', ?)";
+    conn.exec_first(select, (channel, instance)).await
+}
+
+/// A row of another instance is a place in another binlog: it came here with a dump or by native
+/// replication.
+async fn store_channel(
+    conn: &mut Conn,
+    instance: String,
+    channel: String,
+    row: ChannelRow,
+) -> Result<Option<ChannelRow>, mysql_async::Error> {
+    let delete = "DELETE FROM `weft`.`start` WHERE `channel` = ? AND `instance` NOT IN ('', ?)";
+    conn.exec_drop(delete, (&channel, &instance)).await?;
+    let insert =
+        "INSERT IGNORE INTO `weft`.`start` (`channel`, `instance`, `after_scn`, `asked`) VALUES (?, ?, ?, ?)";
+    conn.exec_drop(insert, (&channel, &instance, row.0, row.1)).await?;
+    read_channel(conn, instance, channel).await
 }

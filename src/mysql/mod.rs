@@ -7,6 +7,7 @@ mod heartbeat;
 pub mod identify;
 mod install;
 mod lane;
+mod locate;
 pub mod schema;
 pub mod servers;
 pub mod source;

@@ -11,14 +11,34 @@ use super::dialect::Dialect;
 /// those of `create`.
 #[derive(Debug, Clone, Copy)]
 pub struct Added {
+    pub table: &'static str,
     /// The column by which one sees that a table has it.
     pub column: &'static str,
     pub alter: &'static str,
 }
 
-/// The conflict log's later columns. All may be NULL, so that a node of the release before goes on
-/// writing to it.
-pub const CONFLICT_ADDED: [Added; 1] = [Added {
+/// The later columns. All have a default, so that a node of the release before goes on writing.
+pub const ADDED: [Added; 3] = [CONFLICT_ADDED, CAPTURE_ADDED, START_ADDED];
+
+const CAPTURE_ADDED: Added = Added {
+    table: "capture",
+    column: "versions_to",
+    alter: "\
+ALTER TABLE `weft`.`capture`
+  ADD COLUMN `versions_to` BIGINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'newest version of earlier epochs, microseconds since 1970 UTC'",
+};
+
+const START_ADDED: Added = Added {
+    table: "start",
+    column: "instance",
+    alter: "\
+ALTER TABLE `weft`.`start`
+  ADD COLUMN `instance` VARCHAR(130) NOT NULL DEFAULT '' COMMENT 'whose binlog the SCN is a place in; empty: this one',
+  ADD COLUMN `asked` TEXT NULL COMMENT 'start in the configuration then; NULL: now'",
+};
+
+const CONFLICT_ADDED: Added = Added {
+    table: "conflict",
     column: "ruling",
     alter: "\
 ALTER TABLE `weft`.`conflict`
@@ -33,7 +53,7 @@ ALTER TABLE `weft`.`conflict`
   ADD COLUMN `loser` LONGTEXT NULL COMMENT 'while it is open: the row that lost as SQL; NULL: it was deleted',
   ADD KEY `ruling` (`ruling`, `id`),
   ADD KEY `key_hash` (`key_hash`, `id`)",
-}];
+};
 
 /// Creates the schema where it is missing.
 pub const CREATE_SCHEMA: &str =
@@ -89,11 +109,13 @@ CREATE TABLE IF NOT EXISTS `weft`.`capture` (
   PRIMARY KEY (`instance`)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
 
-/// Where each channel out of the instance begins.
+/// Where each channel out of the instance begins. A row of another instance came with a copy of that.
 const START: &str = "\
 CREATE TABLE IF NOT EXISTS `weft`.`start` (
   `channel` VARCHAR(64) NOT NULL,
   `after_scn` VARCHAR(64) NOT NULL COMMENT 'the channel begins after this SCN (exclusive)',
+  `instance` VARCHAR(130) NOT NULL DEFAULT '' COMMENT 'whose binlog the SCN is a place in; empty: this one',
+  `asked` TEXT NULL COMMENT 'start in the configuration then; NULL: now',
   PRIMARY KEY (`channel`)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
 

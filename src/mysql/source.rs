@@ -7,10 +7,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use mysql_async::prelude::Queryable;
 use weft_actors::ports::{
-    CaptureStart, EpochStart, EventStream, Source, SourceError, SourceIdentity, StreamFrom, TableFacts,
+    CaptureStart, ChannelStart, EpochStart, EventStream, Source, SourceError, SourceIdentity, StreamFrom,
+    TableFacts,
 };
+use weft_core::binlog::begin::{BinlogPlace, StartAt};
 use weft_core::binlog::primary::LastCaptured;
-use weft_core::scn::Scn;
 use weft_core::tables::TableName;
 use weft_core::time::Micros;
 
@@ -18,7 +19,7 @@ use super::connect::Endpoint;
 use super::lane::Lane;
 use super::servers::Servers;
 use super::stream::{self, ReplicaIds};
-use super::{describe, heartbeat, install};
+use super::{describe, heartbeat, install, locate};
 
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Short: a heartbeat that comes late says nothing.
@@ -103,16 +104,35 @@ impl Source for ServerSource {
         describe::describe(&self.control, table).boxed()
     }
 
-    fn install(&self) -> BoxFuture<'_, Result<CaptureStart, SourceError>> {
-        install::install(&self.control, &self.instance).boxed()
+    fn history(&self) -> BoxFuture<'_, Result<Option<CaptureStart>, SourceError>> {
+        install::history(&self.control, &self.instance).boxed()
+    }
+
+    fn begin(&self, at: Option<BinlogPlace>) -> BoxFuture<'_, Result<CaptureStart, SourceError>> {
+        install::begin(&self.control, &self.instance, at).boxed()
+    }
+
+    fn locate<'a>(&'a self, start: &'a StartAt) -> BoxFuture<'a, Result<BinlogPlace, SourceError>> {
+        locate::locate(&self.control, &self.replicas, start).boxed()
     }
 
     fn begin_epoch(&self, epoch: EpochStart) -> BoxFuture<'_, Result<(), SourceError>> {
         install::begin_epoch(&self.control, &self.instance, epoch).boxed()
     }
 
-    fn channel_start<'a>(&'a self, channel: &'a str, now: Scn) -> BoxFuture<'a, Result<Scn, SourceError>> {
-        install::channel_start(&self.control, channel, now).boxed()
+    fn channel_start<'a>(
+        &'a self,
+        channel: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ChannelStart>, SourceError>> {
+        install::channel_start(&self.control, &self.instance, channel).boxed()
+    }
+
+    fn begin_channel<'a>(
+        &'a self,
+        channel: &'a str,
+        start: ChannelStart,
+    ) -> BoxFuture<'a, Result<ChannelStart, SourceError>> {
+        install::begin_channel(&self.control, &self.instance, channel, start).boxed()
     }
 
     fn heartbeat(&self, now: Micros) -> BoxFuture<'_, Result<u32, SourceError>> {

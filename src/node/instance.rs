@@ -8,9 +8,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use ractor::{Actor, ActorCell};
 use tokio::sync::watch;
+use weft_actors::binlog::actor::Replicator;
+use weft_actors::binlog::args::{Outgoing, ReplicatorArgs};
 use weft_actors::binlog::ledger::SharedLedger;
 use weft_actors::binlog::refill::FromSource;
-use weft_actors::binlog::{actor::Replicator, args::ReplicatorArgs};
 use weft_actors::channel::status::{Board, DirectionStatus};
 use weft_actors::link::{SourceHandle, Sources, StartPositions};
 use weft_actors::node::supervisor::Child;
@@ -92,12 +93,14 @@ impl Captured {
         let (newest, _) = watch::channel(buffer.newest().unwrap_or(Scn::ZERO));
         let touching =
             deployment.directions().filter(|(_, d)| d.from == instance.name || d.to == instance.name);
-        let mut outgoing: Vec<String> = deployment
+        let outgoing = deployment
             .directions()
             .filter(|(_, direction)| direction.from == instance.name)
-            .map(|(channel, _)| channel.name.clone())
+            .map(|(channel, direction)| Outgoing {
+                channel: channel.name.clone(),
+                start: channel.start_at(&direction.from).cloned(),
+            })
             .collect();
-        outgoing.dedup();
         let inbound: Arc<Mutex<Vec<Board<DirectionStatus>>>> = Arc::default();
         let args = ReplicatorArgs {
             instance: instance.name.clone(),
@@ -193,12 +196,17 @@ struct Starts(Arc<ReplicatorArgs>);
 
 impl StartPositions for Starts {
     fn channel_start<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Scn, SourceError>> {
-        let start = self.0.starts.get().get(channel).copied().ok_or_else(|| {
-            SourceError::Unreachable(format!(
-                "{} has not stored yet where channel {channel} begins: its node is still connecting to it",
-                self.0.instance
-            ))
-        });
+        let start = match self.0.starts.get().remove(channel) {
+            Some(Ok(start)) => Ok(start),
+            Some(Err(why)) => Err(SourceError::Refused(why)),
+            None => match self.standstill() {
+                Some(why) => Err(SourceError::Refused(why)),
+                None => Err(SourceError::Unreachable(format!(
+                    "{} has not stored yet where channel {channel} begins: its node is still connecting to it",
+                    self.0.instance
+                ))),
+            },
+        };
         std::future::ready(start).boxed()
     }
 

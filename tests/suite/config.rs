@@ -104,13 +104,34 @@ fn unbuilt_keys_at_their_default_are_let_be() {
 fn unbuilt_settings_are_refused_by_name() {
     for (line, key) in [
         ("start = \"copy\"", "start"),
-        ("start = { \"sh.main\" = \"gtid:0-1-2\" }", "start"),
         ("batch_wait_max = \"5ms\"", "batch_wait_max"),
         ("ddl = \"replicate\"", "ddl"),
         ("ddl = \"ignore\"", "ddl"),
     ] {
         let expected = format!("config key channels.orders.{key} is not built yet; remove it");
         assert_eq!(refusal(&with_channel(line)), expected);
+    }
+}
+
+#[test]
+fn a_start_names_places_of_the_instances_that_the_channel_reads_from() {
+    let text =
+        with_channel("start = { \"sh.main\" = \"gtid:0-1-2\", \"bj.main\" = \"file:binlog.000007:1234\" }");
+    let deployment = parse(&text).expect("accepted");
+    let channel = &deployment.channels["orders"];
+    let starts =
+        ["sh.main", "bj.main", "gz.main"].map(|name| channel.start_at(name).map(|at| at.to_string()));
+    assert_eq!(starts, [Some("gtid:0-1-2".to_owned()), Some("file:binlog.000007:1234".to_owned()), None]);
+    for (start, cause) in [
+        ("{}", "it names no instance"),
+        ("{ \"gz.main\" = \"gtid:0-1-2\" }", "the channel does not read from gz.main"),
+        ("{ \"sh.main\" = \"0-1-2\" }", "neither with gtid: nor with file:"),
+        ("{ \"sh.main\" = \"gtid:0-1\" }", "'0-1' is not a GTID position"),
+        ("{ \"sh.main\" = \"file:binlog:4\" }", "has no number at its end"),
+    ] {
+        let refused = refusal(&with_channel(&format!("start = {start}")));
+        assert!(refused.starts_with("config key channels.orders.start"), "{refused}");
+        assert!(refused.contains(cause) && !refused.contains('\n'), "{refused}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use weft_core::binlog::begin::StartAt;
 use weft_core::gtid::GtidPosition;
 use weft_core::instance::InstanceId;
 use weft_core::scn::Scn;
@@ -25,6 +26,14 @@ pub struct Reached {
     pub gtids: GtidPosition,
 }
 
+/// A channel that reads from the instance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outgoing {
+    pub channel: String,
+    /// Where it is told to begin; None: now.
+    pub start: Option<StartAt>,
+}
+
 /// What a replicator and everything that belongs to it is made with.
 pub struct ReplicatorArgs {
     /// Full name, `site.instance`.
@@ -38,7 +47,7 @@ pub struct ReplicatorArgs {
     /// The tables of all channels from and to this instance.
     pub wanted: Vec<TableFilter>,
     /// Channels that read from this instance: their starts are stored before capture begins.
-    pub outgoing: Vec<String>,
+    pub outgoing: Vec<Outgoing>,
     /// None: no heartbeats.
     pub heartbeat: Option<Duration>,
     pub conflict_window: Duration,
@@ -50,7 +59,7 @@ pub struct ReplicatorArgs {
     /// Raised after each frame.
     pub newest: watch::Sender<Scn>,
     pub reached: Board<Reached>,
-    /// Where each outgoing channel begins, once it is stored.
-    pub starts: Board<HashMap<String, Scn>>,
+    /// Where each outgoing channel begins, once it is stored; or why it cannot begin there.
+    pub starts: Board<HashMap<String, Result<Scn, String>>>,
     pub board: Board<SourceStatus>,
 }

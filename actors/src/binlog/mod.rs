@@ -3,7 +3,7 @@
 //!
 //! [`actor`] owns the life of a replicator: it finds where to go on, runs the capture in a task of
 //! its own, and starts it again for ever. [`capture`] is the pipe: events in, stamps and frames out.
-//! [`restore`] brings the ledger to where the buffer ends. [`refill`] reads history that the buffer
+//! [`restore`] brings the ledger to where the buffer ends, and `starts` stores where channels begin. [`refill`] reads history that the buffer
 //! does not hold any more from the instance again.
 
 pub mod actor;
@@ -20,4 +20,5 @@ mod prepared;
 pub mod refill;
 pub mod restore;
 pub mod shapes;
+mod starts;
 pub mod status;

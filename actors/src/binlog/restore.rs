@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use weft_core::binlog::begin::BinlogPlace;
 use weft_core::binlog::primary::{Candidate, LastCaptured};
 use weft_core::binlog::resume::{
     Answering, Captured, CapturedServer, Resume, captured_flavour, resume, split_log_name,
@@ -20,6 +21,7 @@ use weft_core::transaction::Transaction;
 use super::args::{Reached, ReplicatorArgs};
 use super::checkpoint;
 use super::error::CaptureError;
+use super::starts::{self, Places};
 use crate::metrics;
 use crate::ports::{CaptureStart, EpochStart, EventBuffer, FrameRef, SourceIdentity, StreamFrom};
 
@@ -35,6 +37,17 @@ pub struct Place {
     pub gtids: GtidPosition,
 }
 
+impl Place {
+    /// Whether what was captured ends behind `other`, which is a place in the files of the server that
+    /// answers. In a new server's files the end of it is known by GTIDs alone.
+    pub(super) fn is_behind(&self, other: &BinlogPlace) -> bool {
+        match self.from {
+            StreamFrom::Position { .. } => (self.log_index, self.log_pos) > other.order(),
+            StreamFrom::Gtid(_) => !other.gtids.contains(&self.gtids),
+        }
+    }
+}
+
 /// Finds the place.
 ///
 /// # Errors
@@ -45,7 +58,7 @@ pub async fn find_place(args: &Arc<ReplicatorArgs>) -> Result<Place, CaptureErro
     let last = CapturedServer::newest_of(&args.buffer.catalog())
         .map(|CapturedServer { server_id, .. }| LastCaptured { server_id, gtids: reached.gtids.clone() });
     let found = args.source.identify(last.clone()).await?;
-    let start = args.source.install().await?;
+    let (start, places) = begin_history(args).await?;
     // A history that begins just now begins behind where the binlog ended before.
     let identity = if start.new { args.source.identify(last).await? } else { found };
     forget_earlier_epochs(args, &start);
@@ -84,13 +97,23 @@ pub async fn find_place(args: &Arc<ReplicatorArgs>) -> Result<Place, CaptureErro
             Place { from, epoch, server_id, log_index: 0, log_pos: 0, gtids }
         }
     };
-    store_starts(args, &start, &identity, &place).await?;
+    starts::store(args, &identity, &place, places).await?;
     let scn = args.buffer.newest().unwrap_or(captured.scn);
     args.reached.update(|reached| *reached = Reached { scn, gtids: place.gtids.clone() });
     let position = LogPosition { log_index: place.log_index, log_pos: place.log_pos };
     args.ledger.follow(place.server_id, position);
     args.board.update(|status| status.server_id = place.server_id);
     Ok(place)
+}
+
+/// Where the history of the instance begins: as it is stored, or the first time at the oldest of the
+/// places at which channels are told to begin.
+async fn begin_history(args: &ReplicatorArgs) -> Result<(CaptureStart, Places), CaptureError> {
+    if let Some(start) = args.source.history().await? {
+        return Ok((start, Places::new()));
+    }
+    let places = starts::find_all(args).await?;
+    Ok((args.source.begin(starts::oldest(&places)).await?, places))
 }
 
 /// Capture moves to another server. In the instance first: a node that dies in between finds the same
@@ -211,25 +234,4 @@ fn roll_forward(
 fn decode(frame: &FrameRef) -> Result<Transaction, CaptureError> {
     frame::decode(frame)
         .map_err(|error| CaptureError::Stopped(format!("the event buffer holds a damaged frame: {error}")))
-}
-
-/// Stores where the outgoing channels begin that have no start yet. What commits from now on is
-/// theirs.
-async fn store_starts(
-    args: &ReplicatorArgs,
-    start: &CaptureStart,
-    identity: &SourceIdentity,
-    place: &Place,
-) -> Result<(), CaptureError> {
-    let (file, position) =
-        if start.new { (&start.file, start.position) } else { (&identity.file, identity.position) };
-    let log_index = split_log_name(file).map_or(0, |(_, index)| index);
-    let now = Scn::of_transaction(place.epoch, log_index, position);
-    for channel in &args.outgoing {
-        let stored = args.source.channel_start(channel, now).await?;
-        args.starts.update(|starts| {
-            starts.insert(channel.clone(), stored);
-        });
-    }
-    Ok(())
 }

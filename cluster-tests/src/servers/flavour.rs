@@ -75,6 +75,22 @@ impl Flavour {
         }
     }
 
+    /// The program that dumps tables as SQL.
+    pub fn dump_program(self) -> Command {
+        match self {
+            Flavour::MariaDb => installed("mariadb-dump"),
+            Flavour::MySql => unpacked("usr/bin/mysqldump"),
+        }
+    }
+
+    /// The command line client.
+    pub fn client_program(self) -> Command {
+        match self {
+            Flavour::MariaDb => installed("mariadb"),
+            Flavour::MySql => unpacked("usr/bin/mysql"),
+        }
+    }
+
     /// The program that prints binlog files.
     pub fn binlog_printer(self) -> Command {
         match self {

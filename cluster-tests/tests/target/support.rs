@@ -38,7 +38,7 @@ pub fn options(server: &Server) -> TargetOptions {
 /// A server with Weft's schema.
 pub async fn installed(id: u32, name: &str) -> Server {
     let server = Server::start(ServerOptions::new(id)).await;
-    ServerSource::new(endpoint(&server), name, "test").install().await.expect("root may create the schema");
+    ServerSource::new(endpoint(&server), name, "test").begin(None).await.expect("root may create the schema");
     server
 }
 
