@@ -91,7 +91,7 @@ async fn tables_of_mysql_that_cannot_go_both_ways_are_named_at_their_instance() 
     for (columns, level, code) in [
         ("(a INT)", Level::Error, "no-primary-key"),
         ("(id INT PRIMARY KEY) ENGINE = MyISAM", Level::Error, "not-transactional"),
-        ("(a VARCHAR(9) COLLATE utf8mb4_0900_ai_ci PRIMARY KEY)", Level::Error, "collation"),
+        ("(a VARCHAR(9) COLLATE utf8mb4_sv_0900_ai_ci PRIMARY KEY)", Level::Error, "collation"),
         ("(id INT PRIMARY KEY, a VARCHAR(9) COLLATE latin1_german2_ci UNIQUE)", Level::Error, "collation"),
         (
             "(id INT PRIMARY KEY, FOREIGN KEY (id) REFERENCES shop.parent (id) ON DELETE CASCADE)",
