@@ -2,6 +2,7 @@
 //! is, and the place in its binlog is found.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use weft_core::binlog::begin::BinlogPlace;
 use weft_core::binlog::primary::{Candidate, LastCaptured};
@@ -10,6 +11,7 @@ use weft_core::binlog::resume::{
 };
 use weft_core::buffer::frame;
 use weft_core::catalog::{CatalogEntry, CatalogId, CatalogItem};
+use weft_core::flavour::Flavour;
 use weft_core::gtid::GtidPosition;
 use weft_core::ledger::Ledger;
 use weft_core::scn::Scn;
@@ -48,6 +50,9 @@ impl Place {
     }
 }
 
+/// How long MySQL may take to list what its dumps had.
+const LISTED_WITHIN: Duration = Duration::from_secs(15);
+
 /// Finds the place.
 ///
 /// # Errors
@@ -60,23 +65,16 @@ pub async fn find_place(args: &Arc<ReplicatorArgs>) -> Result<Place, CaptureErro
     let found = args.source.identify(last.clone()).await?;
     let (start, places) = begin_history(args).await?;
     // A history that begins just now begins behind where the binlog ended before.
-    let identity = if start.new { args.source.identify(last).await? } else { found };
+    let identity = if start.new { args.source.identify(last.clone()).await? } else { found };
     forget_earlier_epochs(args, &start);
     let mut gtids = start.gtid.clone();
     gtids.follow(&reached.gtids);
     let mut captured = captured(args.buffer.as_ref(), &start, gtids)?;
     captured.lost = args.store.log_files()?.lost() == Some(captured.server.epoch);
-    let answering = Answering {
-        server: identity.server.clone(),
-        file: identity.file.clone(),
-        position: identity.position,
-    };
-    let place = match resume(&captured, &answering) {
+    let place = match resume(&captured, &answering(&identity)) {
         Resume::Stop(reason) => return Err(CaptureError::Stopped(reason)),
         Resume::Lost(reason) => {
-            let mut files = args.store.log_files()?;
-            files.lose(captured.server.epoch);
-            args.store.save_log_files(&files)?;
+            remember_loss(args, &captured, &identity, last).await?;
             return Err(CaptureError::Stopped(reason));
         }
         Resume::At { file, position } => Place {
@@ -104,6 +102,30 @@ pub async fn find_place(args: &Arc<ReplicatorArgs>) -> Result<Place, CaptureErro
     args.ledger.follow(place.server_id, position);
     args.board.update(|status| status.server_id = place.server_id);
     Ok(place)
+}
+
+fn answering(identity: &SourceIdentity) -> Answering {
+    Answering { server: identity.server.clone(), file: identity.file.clone(), position: identity.position }
+}
+
+/// MySQL lists a transaction when it has committed, and that may be long after its dumps had it, where it
+/// waits for the word of a semi-synchronous replica: what it lacks is looked for again after a while.
+async fn remember_loss(
+    args: &ReplicatorArgs,
+    captured: &Captured,
+    identity: &SourceIdentity,
+    last: Option<LastCaptured>,
+) -> Result<(), CaptureError> {
+    if identity.server.flavour == Flavour::MySql && !captured.lost {
+        tokio::time::sleep(LISTED_WITHIN).await;
+        let again = args.source.identify(last).await?;
+        if !matches!(resume(captured, &answering(&again)), Resume::Lost(_)) {
+            return Ok(());
+        }
+    }
+    let mut files = args.store.log_files()?;
+    files.lose(captured.server.epoch);
+    Ok(args.store.save_log_files(&files)?)
 }
 
 /// Where the history of the instance begins: as it is stored, or the first time at the oldest of the

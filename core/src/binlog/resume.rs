@@ -90,6 +90,22 @@ pub fn captured_flavour(catalog: &[impl Borrow<CatalogEntry>]) -> Option<Flavour
 
 /// Decides how capture goes on.
 pub fn resume(captured: &Captured, answering: &Answering) -> Resume {
+    match by_what_it_says(captured, answering) {
+        Resume::At { .. } | Resume::After { .. }
+            if captured.lost && answering.server.server_id == captured.server.server_id =>
+        {
+            Resume::Lost(format!(
+                "{} lacked transactions that were captured when it was looked at before, and has written others since: \
+                 the server lost its last transactions, or its binlog was reset; make the sites equal again, then start \
+                 this instance anew with an empty data directory and `weft uninstall`, or promote a server that has them",
+                answering.server.address
+            ))
+        }
+        otherwise => otherwise,
+    }
+}
+
+fn by_what_it_says(captured: &Captured, answering: &Answering) -> Resume {
     if let Some(flavour) = captured.flavour.filter(|flavour| *flavour != answering.server.flavour) {
         return Resume::Stop(format!(
             "{} is a {} server, and {flavour} was captured: neither reads the other's GTIDs; give the instance back to \
@@ -103,13 +119,6 @@ pub fn resume(captured: &Captured, answering: &Answering) -> Resume {
     };
     if answering.server.server_id != captured.server.server_id {
         return by_gtid(captured, &answering.server, captured.server.epoch + 1, log_base);
-    }
-    if captured.lost {
-        return Resume::Lost(format!(
-            "{} lost transactions that were captured, and has written others since: make the sites equal again, then start \
-             this instance anew with an empty data directory and `weft uninstall`, or promote a server that has them",
-            answering.server.address
-        ));
     }
     // The switch to this server was noted, and then the connection broke before anything came: `scn` is
     // a place in another server's files, or none.
