@@ -196,7 +196,10 @@ impl Direction {
             mark.evictions.clear();
             marks.push((shard, mark));
         }
-        let epoch = before.raised(now);
+        let epoch = match setup.mutation.tells_servers_apart() {
+            true => before.raised(now),
+            false => Epoch(before.0 + 1),
+        };
         for (shard, mark) in &marks {
             database.write_mark(session, self.mark_id(*shard), epoch, mark, true)?;
         }

@@ -35,7 +35,8 @@ pub enum Mutation {
     TrustMemory,
     /// Capture goes on at whatever server answers, whether that has what was captured or not.
     NoGtidCheck,
-    /// Positions and marks of one server count at the next.
+    /// Positions and marks of one server count at the next, and epochs are counted, so that both may have the
+    /// same one.
     NoServerInFence,
     /// History is read again without the version times that were raised.
     NoRaisedStamps,

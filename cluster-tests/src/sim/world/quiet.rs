@@ -35,11 +35,10 @@ impl World {
     fn unsettled_direction(&self, direction: &Direction) -> String {
         let (from, to) = (direction.source, direction.target);
         let Phase::Running(life) = &direction.phase else { return format!("{from}>{to} does not run; ") };
+        let fenced = self.setup.mutation.fences() && life.epoch < direction.epoch(&self.sites[to].database);
         // It has to see yet that its session is gone, or that another owner came.
         let database = &self.sites[to].database;
-        if !life.shards.iter().all(|shard| shard.is_connected(database))
-            || life.epoch < direction.epoch(database)
-        {
+        if !life.shards.iter().all(|shard| shard.is_connected(database)) || fenced {
             return format!("{from}>{to} has to recover; ");
         }
         // What was pulled before is still applied.
